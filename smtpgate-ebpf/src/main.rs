@@ -1,0 +1,3 @@
+//! The kernel program.
+#![no_std]
+#![no_main]

@@ -1,0 +1,1 @@
+//! Events to offences to bans. Pure: time comes in as an argument.

@@ -1,0 +1,1 @@
+//! The durable record of bans, offences, exceptions and log positions (SQLite).

@@ -1,0 +1,1 @@
+//! From intent to gate table to map operations. Pure.

@@ -1,0 +1,1 @@
+//! What the root-only tests share: network-namespace lab, frames, kernels in virtual machines.

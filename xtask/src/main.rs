@@ -1,0 +1,3 @@
+//! `cargo xtask`: what CI runs is what a person runs.
+
+fn main() {}
