@@ -1,1 +1,6 @@
 //! What the root-only tests share: network-namespace lab, frames, kernels in virtual machines.
+//!
+//! Tests that need root are marked `#[ignore = "root: cargo xtask test"]`, so a plain `cargo test` says that it left them
+//! out; once they run, they fail when anything they need is missing.
+
+pub mod lab;
