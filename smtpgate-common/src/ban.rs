@@ -1,0 +1,41 @@
+//! The table of single banned sources: one cache line a look-up, whatever its size.
+//!
+//! Ends are counted in ticks of 2^27 ns (0.134 s) since boot, so that the kernel needs one shift and no division;
+//! 32 bits of them last 18 years. A clock is read only once an address has matched.
+
+/// log2 of a tick in nanoseconds.
+pub const TICK_SHIFT: u32 = 27;
+
+/// End that never comes: the address stands in a `block` source, and is counted as that.
+pub const NEVER: u32 = u32::MAX;
+
+/// Last end that a ban can have.
+pub const LAST: u32 = u32::MAX - 1;
+
+/// End of a ban that was lifted: long past, but its word is not 0, so that the search goes on to the overflow.
+pub const LIFTED: u32 = 1;
+
+/// Ticks since boot, from nanoseconds since boot; rounded down.
+#[inline(always)]
+pub const fn ticks(boot_ns: u64) -> u32 {
+    (boot_ns >> TICK_SHIFT) as u32
+}
+
+/// A word of a [`crate::abi::Bucket4`]: address (big-endian number) in the high half, end in the low one.
+#[inline(always)]
+pub const fn word4(address: u32, until: u32) -> u64 {
+    (address as u64) << 32 | until as u64
+}
+
+/// Bucket of an IPv4 address. `shift` is 32 minus log2 of the number of buckets (1 to 31). Fibonacci hashing: Knuth,
+/// The Art of Computer Programming 3, 6.4.
+#[inline(always)]
+pub const fn bucket4(address: u32, shift: u32) -> u32 {
+    address.wrapping_mul(0x9E37_79B1) >> (shift & 31)
+}
+
+/// Bucket of a /64 network. `shift` is 64 minus log2 of the number of buckets (33 to 63).
+#[inline(always)]
+pub const fn bucket6(net: u64, shift: u32) -> u32 {
+    (net.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (shift & 63)) as u32
+}

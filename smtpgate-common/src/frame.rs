@@ -1,0 +1,44 @@
+//! How the walk sees a frame: bytes behind one bounds check.
+
+/// A received frame, from its link-layer header on.
+pub trait Frame {
+    /// Bytes in the whole frame, also those that cannot be read in place.
+    fn len(&self) -> usize;
+
+    /// `N` bytes from `at` on, where they all lie in the part that can be read in place.
+    fn header<const N: usize>(&self, at: usize) -> Option<&[u8; N]>;
+
+    /// Nothing in it.
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What stands before the network header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// An Ethernet header; so many VLAN tags were taken off already by the NIC or the stack.
+    Ethernet {
+        /// Tags that are no longer in the frame.
+        stripped: u8,
+    },
+    /// Nothing: the frame begins with the IP header.
+    Ip,
+}
+
+impl Frame for [u8] {
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn header<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {
+        self.get(at..)?.first_chunk()
+    }
+}
+
+/// A big-endian number at `at` in a header that was read.
+#[inline(always)]
+pub(crate) fn be16<const N: usize>(header: &[u8; N], at: usize) -> u16 {
+    u16::from_be_bytes([header[at], header[at + 1]])
+}
