@@ -11,5 +11,6 @@ pub mod dataplane;
 pub mod detect;
 pub mod ledger;
 pub mod maillog;
+mod nearest;
 pub mod policy;
 pub mod sources;

@@ -1,0 +1,458 @@
+//! Whole files in, values or whole error texts out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+
+/// Writes `files` (the first is the configuration itself) below a new folder and loads them. The folder's name in an
+/// error is cut out.
+fn load(files: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let prefix = format!("{}/", folder.path().display());
+    Config::load(Some(&folder.path().join(files[0].0))).map_err(|error| error.to_string().replace(&prefix, ""))
+}
+
+fn load_one(text: &str) -> Result<Config, String> {
+    load(&[("c.toml", text)])
+}
+
+const GATE: &str = "[gate.mx]\nports = [25]\nallow = [\"world\"]\n";
+
+fn specs(texts: &[&str]) -> Vec<Spec> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn config_of_the_design_is_the_default() {
+    let text = r#"
+mode = "enforce"                       # or "observe"
+trust = []
+block = []
+
+[gate.submission]
+ports = [465, 587]
+allow = ["country:JP", "private"]
+
+[gate.mx]
+ports = [25]
+allow = ["country:JP", "private"]
+
+[maillog]
+follow = "auto"
+
+[detect]
+maxretry = 5
+findtime = "10m"
+bantime = "1h"
+bantime-max = "30d"
+
+[paths]
+state = "/var/lib/smtpgate"
+run = "/run/smtpgate"
+pins = "/sys/fs/bpf/smtpgate"
+"#;
+    let config = load_one(text).unwrap();
+    assert_eq!(config.files.len(), 1);
+    assert_eq!(
+        Config {
+            files: Vec::new(),
+            ..config
+        },
+        Config::default()
+    );
+    assert_eq!(Config::default().gates[0].allow, specs(&["country:JP", "private"]));
+}
+
+#[test]
+fn config_without_any_file_is_the_default_but_a_named_file_must_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    assert_eq!(Config::load_from(&path, false), Ok(Config::default()));
+    let error = Config::load(Some(&path)).unwrap_err();
+    assert_eq!(error.to_string(), format!("{}: there is no such file", path.display()));
+}
+
+#[test]
+fn config_drop_ins_alone_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("config.d")).unwrap();
+    std::fs::write(folder.path().join("config.d/mx.toml"), GATE).unwrap();
+    let config = Config::load_from(&folder.path().join("config.toml"), false).unwrap();
+    assert_eq!(config.files, [folder.path().join("config.d/mx.toml")]);
+    assert_eq!(config.gates.len(), 1);
+}
+
+#[test]
+fn config_every_key_is_read() {
+    let text = r#"
+mode = "observe"
+interfaces = ["eth0", "wg0"]
+trust = ["cidr:198.51.100.0/24"]
+ignoreip = ["2001:db8::7"]
+block = ["file:lists/bad.txt", "country:KP"]
+[gate.zeta]
+ports = [587, 465]
+allow = []
+mode = "enforce"
+[gate.alpha]
+ports = [0x19]
+allow = ["world"]
+[maillog]
+follow = ["/var/log/mail.log", "logs/other.log"]
+[detect]
+maxretry = 3
+findtime = 600
+bantime = "90d"
+[paths]
+state = "state"
+[limits]
+prefixes = 1048576
+bans = 1_000
+headroom = 0
+[geoip]
+database = "GeoLite2-Country.mmdb"
+"#;
+    let config = load_one(text).unwrap();
+    let folder = config.files[0].parent().unwrap().to_owned();
+    let expected = Config {
+        files: vec![folder.join("c.toml")],
+        mode: Mode::Observe,
+        interfaces: vec!["eth0".to_owned(), "wg0".to_owned()],
+        trust: specs(&["198.51.100.0/24", "2001:db8::7"]),
+        block: vec![Spec::File(folder.join("lists/bad.txt")), "country:KP".parse().unwrap()],
+        gates: vec![
+            Gate {
+                name: "zeta".to_owned(),
+                ports: vec![465, 587],
+                allow: vec![],
+                mode: Mode::Enforce,
+            },
+            Gate {
+                name: "alpha".to_owned(),
+                ports: vec![25],
+                allow: vec![Spec::World],
+                mode: Mode::Observe,
+            },
+        ],
+        maillog: Maillog {
+            follow: Follow::Files(vec!["/var/log/mail.log".into(), folder.join("logs/other.log")]),
+        },
+        detect: Detect {
+            maxretry: 3,
+            findtime: Duration::from_secs(600),
+            bantime: Duration::from_secs(90 * 86_400),
+            bantime_max: Duration::from_secs(90 * 86_400),
+        },
+        paths: Paths {
+            state: folder.join("state"),
+            ..Paths::default()
+        },
+        limits: Limits {
+            prefixes: Some(1_048_576),
+            bans: Some(1_000),
+            headroom: 0,
+        },
+        geoip: Geoip {
+            database: Database::File(folder.join("GeoLite2-Country.mmdb")),
+        },
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn config_drop_ins_are_merged_in_the_order_of_their_names() {
+    let config = load(&[
+        (
+            "c.toml",
+            "trust = [\"192.0.2.1\"]\n[gate.mx]\nports = [25]\nallow = [\"country:JP\"]\n[detect]\nmaxretry = 1\n",
+        ),
+        (
+            "c.d/20.toml",
+            "[gate.mx]\nallow = [\"world\"]\n[detect]\nmaxretry = 3\n",
+        ),
+        (
+            "c.d/10.toml",
+            "trust = [\"192.0.2.2\"]\n[detect]\nmaxretry = 2\nfindtime = \"5m\"\n",
+        ),
+        ("c.d/30.toml.dpkg-old", "broken"),
+        ("c.d/.hidden.toml", "broken"),
+        ("config.d/other.toml", "broken"),
+    ])
+    .unwrap();
+    let names: Vec<_> = config
+        .files
+        .iter()
+        .map(|file| file.file_name().unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(names, ["c.toml", "10.toml", "20.toml"]);
+    assert_eq!(config.trust, specs(&["192.0.2.2"]));
+    assert_eq!(config.gates[0].ports, [25]);
+    assert_eq!(config.gates[0].allow, [Spec::World]);
+    assert_eq!((config.detect.maxretry, config.detect.findtime.as_secs()), (3, 300));
+}
+
+#[test]
+fn config_words_and_paths_of_single_keys() {
+    let follow = |value: &str| load_one(&format!("{GATE}[maillog]\nfollow = {value}")).map(|c| c.maillog.follow);
+    assert_eq!(follow("\"none\""), Ok(Follow::None));
+    assert_eq!(follow("\"auto\""), Ok(Follow::Auto));
+    assert_eq!(follow("\"/a\""), Ok(Follow::Files(vec![PathBuf::from("/a")])));
+    let database = |value: &str| load_one(&format!("{GATE}[geoip]\ndatabase = {value}")).map(|c| c.geoip.database);
+    assert_eq!(database("\"built-in\""), Ok(Database::BuiltIn));
+    assert_eq!(database("\"auto\""), Ok(Database::Auto));
+}
+
+#[test]
+fn config_problems_name_file_line_column_key_and_what_is_allowed() {
+    let specs_list = "a list of sources like [\"country:JP\", \"192.0.2.0/24\"]";
+    for (case, text, expected) in [
+        (
+            "typo at the top",
+            "intefaces = [\"eth0\"]",
+            "c.toml:1:1: unknown key `intefaces`: did you mean `interfaces`?",
+        ),
+        (
+            "unknown word",
+            "colour = 1",
+            "c.toml:1:1: unknown key `colour`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, paths, limits, geoip",
+        ),
+        (
+            "key of a section at the top",
+            "bantime = 1",
+            "c.toml:1:1: unknown key `bantime`: it belongs in [detect]",
+        ),
+        (
+            "top key in a section",
+            "[detect]\ntrust = []",
+            "c.toml:2:1: unknown key `detect.trust`: it belongs at the top of the file, before the first [section]",
+        ),
+        (
+            "gate key at the top",
+            "ports = [25]",
+            "c.toml:1:1: unknown key `ports`: it belongs in a section like [gate.submission]",
+        ),
+        (
+            "underscore",
+            "[detect]\nbantime_max = 1",
+            "c.toml:2:1: unknown key `detect.bantime_max`: did you mean `bantime-max`?",
+        ),
+        (
+            "typo in a gate",
+            "[gate.a]\nports = [1]\nallow = []\nalow = []",
+            "c.toml:4:1: unknown key `gate.a.alow`: did you mean `allow`?",
+        ),
+        (
+            "wrong kind",
+            "trust = \"private\"",
+            &format!("c.toml:1:9: trust: a string stands where {specs_list} belongs"),
+        ),
+        (
+            "wrong kind in a list",
+            "trust = [\"private\",\n  7]",
+            &format!("c.toml:2:3: trust: a number stands in the list; it takes {specs_list}"),
+        ),
+        (
+            "section as a value",
+            "detect = true",
+            "c.toml:1:10: detect: true or false stands where a section [detect] belongs",
+        ),
+        (
+            "bad spec",
+            "block = [\"private\", \"contry:JP\"]",
+            "c.toml:1:21: block: `contry` is no kind of source: did you mean `country`?",
+        ),
+        (
+            "host bits",
+            "trust = [\"192.0.2.7/24\"]",
+            "c.toml:1:10: trust: `192.0.2.7/24` is an address inside 192.0.2.0/24: write 192.0.2.0/24 for the network, or 192.0.2.7 for the one address",
+        ),
+        (
+            "mode",
+            "mode = \"enfroce\"",
+            "c.toml:1:8: mode: `enfroce` is no mode: write \"enforce\" or \"observe\"",
+        ),
+        (
+            "mode as a bool",
+            "mode = true",
+            "c.toml:1:8: mode: true or false stands where \"enforce\" or \"observe\" belongs",
+        ),
+        (
+            "no interface",
+            "interfaces = []",
+            "c.toml:1:14: interfaces: the list is empty: name one, or leave the key out for all that hold a default route",
+        ),
+        (
+            "interface name",
+            "interfaces = [\"eth 0\", \"a\", \"a\"]",
+            "c.toml:1:15: interfaces: `eth 0` is no interface name, as `ip link` shows them\nc.toml:1:29: interfaces: `a` is listed twice",
+        ),
+        (
+            "gate without a name",
+            "[gate]\nports = [25]",
+            "c.toml:2:1: `gate.ports` is not a gate: a gate has a name, and a section like [gate.submission]",
+        ),
+        (
+            "gate name",
+            "[gate.MX]\nports = [1]\nallow = []",
+            "c.toml:1:7: `MX` is no name for a gate: 1 to 32 of a-z, 0-9, _ and -",
+        ),
+        (
+            "empty gate name",
+            "[gate.\"\"]\nports = [1]\nallow = []",
+            "c.toml:1:7: `` is no name for a gate: 1 to 32 of a-z, 0-9, _ and -",
+        ),
+        (
+            "gate lacks keys",
+            "[gate.a]",
+            "c.toml:1:7: gate.a: `ports` is missing, as in ports = [25]\nc.toml:1:7: gate.a: `allow` is missing, as in allow = [\"country:JP\", \"private\"]",
+        ),
+        (
+            "no ports",
+            "[gate.a]\nports = []\nallow = []",
+            "c.toml:2:9: gate.a.ports: the list is empty: give a list of TCP ports like [465, 587]",
+        ),
+        (
+            "bad ports",
+            "[gate.a]\nports = [0, 70000, -1, \"smtp\"]\nallow = []",
+            "c.toml:2:10: gate.a.ports: 0 is no TCP port: give 1 to 65535\nc.toml:2:13: gate.a.ports: 70000 is no TCP port: give 1 to 65535\nc.toml:2:20: gate.a.ports: -1 is no TCP port: give 1 to 65535\nc.toml:2:24: gate.a.ports: a string stands in the list; it takes a list of TCP ports like [465, 587]",
+        ),
+        (
+            "port twice in a gate",
+            "[gate.a]\nports = [25, 25]\nallow = []",
+            "c.toml:2:14: gate.a.ports: port 25 is listed twice",
+        ),
+        (
+            "port in two gates",
+            "[gate.b]\nports = [25]\nallow = []\n[gate.a]\nports = [25]\nallow = []",
+            "c.toml:5:10: gate.a.ports: port 25 is already in gate `b` (c.toml:2): a port is in one gate",
+        ),
+        (
+            "duration",
+            "[detect]\nfindtime = \"10 min\"",
+            "c.toml:2:12: detect.findtime: `10 min` is no duration: `min` is no unit; write it like 600, 10m, 1h30m or 7d (units s, m, h, d, w)",
+        ),
+        (
+            "for ever",
+            "[detect]\nbantime = -1",
+            "c.toml:2:11: detect.bantime: `-1` is no duration: it is negative (what is to be refused for good belongs in `block`); write it like 600, 10m, 1h30m or 7d (units s, m, h, d, w)",
+        ),
+        (
+            "duration as a float",
+            "[detect]\nbantime = 1.5",
+            "c.toml:2:11: detect.bantime: a decimal number stands where a duration like \"10m\" belongs",
+        ),
+        (
+            "maximum below",
+            "[detect]\nbantime = \"2h\"\nbantime-max = \"90m\"",
+            "c.toml:3:15: detect.bantime-max: 1h30m is shorter than bantime, 2h",
+        ),
+        (
+            "maxretry",
+            "[detect]\nmaxretry = 0",
+            "c.toml:2:12: detect.maxretry: 0 is out of range: give a number from 1 to 10000",
+        ),
+        (
+            "too many bans",
+            "[limits]\nbans = 1048577",
+            "c.toml:2:8: limits.bans: 1048577 is out of range: give a number from 1 to 1048576",
+        ),
+        (
+            "huge number",
+            "[limits]\nbans = 99999999999999999999",
+            "c.toml:2:8: limits.bans: a number beyond 64 bits stands where a number from 1 to 1048576 belongs",
+        ),
+        (
+            "log word",
+            "[maillog]\nfollow = \"journal\"",
+            "c.toml:2:10: maillog.follow: `journal` is no log: give \"auto\", \"none\", a path, or a list of paths",
+        ),
+        (
+            "no log",
+            "[maillog]\nfollow = []",
+            "c.toml:2:10: maillog.follow: the list is empty: write \"none\" to follow no log",
+        ),
+        (
+            "empty path",
+            "[paths]\nstate = \"\"",
+            "c.toml:2:9: paths.state: the path is empty",
+        ),
+        (
+            "column counts characters",
+            "trust = [\"日本\"]",
+            "c.toml:1:10: trust: `日本` is no kind of source: a source is country:JP, cidr:192.0.2.0/24, file:PATH, private or world",
+        ),
+        (
+            "not TOML",
+            "mode = enforce",
+            "c.toml:1:8: not valid TOML: string values must be quoted, expected literal string",
+        ),
+        (
+            "key twice",
+            "mode = \"observe\"\nmode = \"observe\"",
+            "c.toml:2:1: not valid TOML: duplicate key",
+        ),
+    ] {
+        // A gate of its own, after the case, so that only the case's problems are seen.
+        let gate = if text.contains("[gate") {
+            ""
+        } else {
+            "\n[gate.z]\nports = [26]\nallow = []"
+        };
+        assert_eq!(load_one(&format!("{text}{gate}")).unwrap_err(), expected, "{case}");
+    }
+}
+
+#[test]
+fn config_without_a_gate_is_refused() {
+    let expected = "c.toml: no gate is defined: add a section like [gate.mx] with ports = [25] and allow = [\"world\"]";
+    assert_eq!(load_one("mode = \"enforce\"").unwrap_err(), expected);
+    assert_eq!(load_one("").unwrap_err(), expected);
+}
+
+#[test]
+fn config_takes_sixteen_gates_and_no_more() {
+    let gates = |count: usize| -> String {
+        (1..=count)
+            .map(|n| format!("[gate.g{n}]\nports = [{n}]\nallow = []\n"))
+            .collect()
+    };
+    assert_eq!(load_one(&gates(16)).unwrap().gates[15].name, "g16");
+    assert_eq!(
+        load_one(&gates(17)).unwrap_err(),
+        "c.toml:49:7: 17 gates are defined, and at most 16 are possible"
+    );
+}
+
+#[test]
+fn config_problems_of_all_files_come_in_order() {
+    let error = load(&[
+        ("c.toml", "[gate.mx]\nports = [0]\nallow = [\"x:y\"]\n[zoo]\n"),
+        ("c.d/a.toml", "[detect]\nmaxretry = \"5\"\n"),
+    ])
+    .unwrap_err();
+    let expected = "c.toml:2:10: gate.mx.ports: 0 is no TCP port: give 1 to 65535\n\
+        c.toml:3:10: gate.mx.allow: `x` is no kind of source: a source is country:JP, cidr:192.0.2.0/24, file:PATH, private or world\n\
+        c.toml:4:2: unknown key `zoo`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, paths, limits, geoip\n\
+        c.d/a.toml:2:12: detect.maxretry: a string stands where a number from 1 to 10000 belongs";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn config_that_is_no_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(&path, b"mode = \"\xff\"").unwrap();
+    let error = Config::load(Some(&path)).unwrap_err().to_string();
+    assert_eq!(error, format!("{}: is not UTF-8 text", path.display()));
+    let error = Config::load(Some(folder.path())).unwrap_err().to_string();
+    assert!(
+        error.ends_with(": cannot be read: Is a directory (os error 21)"),
+        "{error}"
+    );
+}
