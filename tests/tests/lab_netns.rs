@@ -1,5 +1,7 @@
 //! The lab's ground: namespaces, veth pairs, and that nothing of them is left behind.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
