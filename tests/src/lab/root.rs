@@ -1,0 +1,107 @@
+//! The Debian root folder that the mail host runs from: real Postfix, Dovecot and rsyslog, kept under `target/lab/`.
+//!
+//! It is made once by debootstrap and never changed after: each mail host works on an overlay of its own.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+
+const SUITE: &str = "bookworm";
+const PACKAGES: &str = "postfix,dovecot-core,rsyslog,openssl";
+
+/// Files that are laid into the root, below `/`.
+const FILES: [(&str, &str); 5] = [
+    ("etc/postfix/main.cf", include_str!("mail/main.cf")),
+    ("etc/postfix/master.cf", include_str!("mail/master.cf")),
+    ("etc/dovecot/dovecot.conf", include_str!("mail/dovecot.conf")),
+    ("etc/rsyslog.conf", include_str!("mail/rsyslog.conf")),
+    ("prepare.sh", include_str!("mail/prepare.sh")),
+];
+
+/// The users that Dovecot knows, each with the password `right-password`.
+pub const USERS: [&str; 2] = ["taro", "hanako"];
+/// The password of all [`USERS`].
+pub const PASSWORD: &str = "right-password";
+
+/// The folder in which the lab keeps what is worth keeping: `target/lab`.
+pub fn lab_folder() -> Result<PathBuf> {
+    let target = match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+    };
+    let folder = target.join("lab");
+    fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    Ok(folder.canonicalize()?)
+}
+
+/// The root folder, made now if this recipe was not made before: about a minute, and 300 MiB from a Debian mirror.
+///
+/// Processes that want it at the same time wait for the one that makes it. A folder that is there is complete: it gets
+/// its name last.
+pub fn debian() -> Result<PathBuf> {
+    let lab = lab_folder()?;
+    let root = lab.join(format!("{SUITE}-{:016x}", recipe()));
+    let lock = lab.join("lock");
+    let lock = File::create(&lock).with_context(|| format!("{}: cannot be made", lock.display()))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    if !root.exists() {
+        let draft = lab.join("draft");
+        make(&draft)?;
+        for old in fs::read_dir(&lab)?.flatten() {
+            if old.file_name().to_string_lossy().starts_with(SUITE) {
+                fs::remove_dir_all(old.path()).with_context(|| format!("{}: outdated", old.path().display()))?;
+            }
+        }
+        fs::rename(&draft, &root)?;
+    }
+    Ok(root)
+}
+
+fn recipe() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (SUITE, PACKAGES, FILES, USERS, PASSWORD).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn make(draft: &Path) -> Result<()> {
+    if draft.exists() {
+        fs::remove_dir_all(draft).with_context(|| format!("{}: left over, cannot be removed", draft.display()))?;
+    }
+    let mut debootstrap = Command::new("debootstrap");
+    debootstrap
+        .args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE])
+        .arg(draft);
+    succeed(
+        debootstrap
+            .output()
+            .context("debootstrap: cannot be started; apt-get install debootstrap")?,
+    )
+    .context("debootstrap (needs root and a Debian mirror)")?;
+    for (path, text) in FILES {
+        fs::write(draft.join(path), text).with_context(|| format!("{path} in the root folder"))?;
+    }
+    let users: String = USERS
+        .iter()
+        .map(|user| format!("{user}:{{PLAIN}}{PASSWORD}\n"))
+        .collect();
+    fs::write(draft.join("etc/dovecot/users"), users)?;
+    succeed(Command::new("chroot").arg(draft).args(["sh", "/prepare.sh"]).output()?).context("prepare.sh")
+}
+
+fn succeed(out: Output) -> Result<()> {
+    if out.status.success() {
+        return Ok(());
+    }
+    let said = [out.stdout, out.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let last: Vec<&str> = said.lines().rev().take(20).collect();
+    bail!(
+        "{}:\n{}",
+        out.status,
+        last.into_iter().rev().collect::<Vec<_>>().join("\n")
+    )
+}

@@ -1,0 +1,89 @@
+//! The lab without the gate: what the tests of the gate take for granted, and that they could fail.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use smtpgate_tests::lab::host::{MailHost, MailLog};
+use smtpgate_tests::lab::internet::{Internet, Site};
+use smtpgate_tests::lab::root::{PASSWORD, USERS};
+use smtpgate_tests::lab::smtp::Smtp;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn smtp(site: &Site, from: IpAddr, port: u16) -> Smtp {
+    let stream = site.connect(from, port, PATIENCE).unwrap().unwrap();
+    let (smtp, greeting) = Smtp::greeted(stream, port).unwrap();
+    assert_eq!(greeting.code, 220, "{from} port {port}: {greeting}");
+    smtp
+}
+
+/// Waits until the maillog has a line with all of `words`.
+fn logged(host: &MailHost, words: &[&str]) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = host.read_maillog().unwrap();
+        if log.lines().any(|line| words.iter().all(|word| line.contains(word))) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no line with {words:?} in:\n{log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_mail_greets_every_site_on_every_port_and_logs_it() {
+    let internet = Internet::new().unwrap();
+    let host = MailHost::boot(&internet.mail, MailLog::Rfc3339).unwrap();
+    for site in [&internet.tokyo, &internet.america, &internet.russia] {
+        for from in site.both(7) {
+            for port in [25, 465, 587] {
+                let mut smtp = smtp(site, from, port);
+                assert_eq!(smtp.say("EHLO client.example.net").unwrap().code, 250);
+                assert_eq!(smtp.say("QUIT").unwrap().code, 221);
+            }
+            logged(&host, &["connect from", &format!("[{from}]")]);
+        }
+    }
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_mail_knows_right_from_wrong_passwords_by_both_mechanisms() {
+    let internet = Internet::new().unwrap();
+    for log in [MailLog::Rfc3339, MailLog::Traditional, MailLog::Postlog] {
+        let host = MailHost::boot(&internet.mail, log).unwrap();
+        let from = internet.tokyo.v4(9).into();
+        for port in [465, 587] {
+            let mut smtp = smtp(&internet.tokyo, from, port);
+            smtp.say("EHLO client.example.net").unwrap();
+            if port == 587 {
+                smtp = smtp.starttls().unwrap();
+                smtp.say("EHLO client.example.net").unwrap();
+            }
+            assert_eq!(smtp.auth_plain(USERS[0], "wrong").unwrap().code, 535);
+            assert_eq!(smtp.auth_login(USERS[1], "wrong").unwrap().code, 535);
+            assert_eq!(smtp.auth_login(USERS[1], PASSWORD).unwrap().code, 235);
+        }
+        for word in ["postfix/submission/smtpd", "postfix/submissions/smtpd"] {
+            for method in ["PLAIN", "LOGIN"] {
+                let failed = format!("[{from}]: SASL {method} authentication failed");
+                logged(&host, &[word, &failed]);
+            }
+        }
+        logged(&host, &["sasl_username=hanako"]);
+    }
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_mail_closed_port_answers_with_a_refusal_not_with_silence() {
+    let internet = Internet::new().unwrap();
+    for from in internet.russia.both(3) {
+        let error = internet.russia.connect(from, 80, PATIENCE).unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{from}");
+    }
+}
