@@ -38,6 +38,11 @@ impl Rule {
             Self::Maxretry => "maxretry",
         }
     }
+
+    /// The rule that [`Rule::name`] names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Maxretry].into_iter().find(|rule| rule.name() == name)
+    }
 }
 
 /// One offence, as the ledger keeps it.

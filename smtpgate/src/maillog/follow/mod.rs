@@ -36,3 +36,14 @@ impl Follow {
         }
     }
 }
+
+/// What the follower starts from.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The files.
+    pub paths: Vec<PathBuf>,
+    /// Where the reading of them stood, from the ledger.
+    pub positions: Vec<Position>,
+    /// A file without a position is read back to this time of its lines: `findtime` before now.
+    pub since: jiff::Timestamp,
+}
