@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use smtpgate_tests::lab::host::{MailHost, MailLog};
 use smtpgate_tests::lab::internet::{Internet, Site};
+use smtpgate_tests::lab::probe::{self, Stream};
 use smtpgate_tests::lab::root::{PASSWORD, USERS};
 use smtpgate_tests::lab::smtp::Smtp;
 
@@ -86,4 +87,27 @@ fn lab_mail_closed_port_answers_with_a_refusal_not_with_silence() {
         let error = internet.russia.connect(from, 80, PATIENCE).unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{from}");
     }
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_mail_probes_are_answered_by_an_open_port_and_only_by_it() {
+    let internet = Internet::new().unwrap();
+    let _listener = internet
+        .mail
+        .run(|| Ok(std::net::TcpListener::bind("[::]:25")?))
+        .unwrap();
+    let sources: Vec<IpAddr> = (0..50).flat_map(|n| internet.russia.both(n)).collect();
+    let open = probe::volley(&internet.russia, sources.clone(), vec![25], 1000).unwrap();
+    assert_eq!((open.sent, open.answered.len(), open.silent.len()), (1000, 1000, 0));
+    let closed = probe::volley(&internet.russia, sources.clone(), vec![26], 1000).unwrap();
+    assert_eq!(
+        (closed.sent, closed.answered.len(), closed.silent.len()),
+        (1000, 0, 1000)
+    );
+    let stream = Stream::start(&internet.russia, sources, vec![25]).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let open = stream.stop().unwrap();
+    assert!(open.sent > 1000, "{} probes in two seconds", open.sent);
+    assert_eq!(open.silent, []);
 }
