@@ -70,11 +70,13 @@ impl Lines {
     pub(super) fn push(&mut self, line: &str) -> Place {
         let len = u16::try_from(line.len()).unwrap_or(u16::MAX);
         let line = line.as_bytes().get(..usize::from(len)).unwrap_or_default();
-        let at = self.start + self.bytes.len() as u64;
-        self.bytes.extend(line);
-        let over = self.bytes.len().saturating_sub(self.budget);
+        let over = (self.bytes.len() + line.len())
+            .saturating_sub(self.budget)
+            .min(self.bytes.len());
         self.bytes.drain(..over);
         self.start += over as u64;
+        let at = self.start + self.bytes.len() as u64;
+        self.bytes.extend(line);
         Place { at, len }
     }
 

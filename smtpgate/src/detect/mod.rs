@@ -9,3 +9,6 @@ mod window;
 pub use config::{DetectConfig, Past};
 pub use detector::{Decision, Detector, Observed, Offence, Rule, Standing, prefix_of};
 pub use evidence::{EVIDENCE_LINES, EVIDENCE_WIDTH, escape};
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::evidence::{EVIDENCE_LINES, Lines, Place};
 
@@ -24,13 +24,16 @@ pub(super) enum Source {
 
 #[derive(Debug)]
 struct Entry {
-    at: Timestamp,
+    /// Unix milliseconds.
+    at: i64,
     source: Source,
-    weight: u16,
+    /// Number of the source's offence before this one, or [`NONE`].
+    before: u64,
     line: Place,
-    /// Number of the source's offence before this one.
-    before: Option<u64>,
+    weight: u16,
 }
+
+const NONE: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Sum {
@@ -49,8 +52,8 @@ pub(super) struct Window {
     sums: HashMap<Source, Sum>,
     lines: Lines,
     capacity: usize,
-    /// The latest time seen: a clock that goes back a little does not reorder the queue.
-    now: Timestamp,
+    /// The latest time seen, Unix milliseconds: a clock that goes back a little does not reorder the queue.
+    now: i64,
 }
 
 impl Window {
@@ -65,13 +68,16 @@ impl Window {
             sums: HashMap::new(),
             lines: Lines::new(evidence),
             capacity,
-            now: Timestamp::MIN,
+            now: i64::MIN,
         }
     }
 
     /// Adds an offence, and returns the sum of its source over the last `findtime`.
     pub(super) fn add(&mut self, source: Source, weight: u16, line: &str, now: Timestamp, findtime: Duration) -> u64 {
-        let now = self.advance(now, findtime);
+        let now = self.advance(now.as_millisecond(), findtime);
+        while self.queue.len() >= self.capacity {
+            self.drop_oldest();
+        }
         let number = self.start + self.queue.len() as u64;
         let line = self.lines.push(line);
         let sum = self.sums.entry(source).or_insert(Sum {
@@ -79,7 +85,7 @@ impl Window {
             first: number,
             last: number,
         });
-        let before = (sum.last != number).then_some(sum.last);
+        let before = if sum.last == number { NONE } else { sum.last };
         sum.weight += u64::from(weight);
         sum.last = number;
         let total = sum.weight;
@@ -103,25 +109,24 @@ impl Window {
 
     /// The source's last lines, oldest first.
     pub(super) fn evidence(&self, source: Source) -> Vec<String> {
-        let mut next = self.sums.get(&source).map(|sum| sum.last);
+        let mut number = self.sums.get(&source).map_or(NONE, |sum| sum.last);
         let mut lines = Vec::new();
-        while let Some(number) = next.take()
-            && lines.len() < EVIDENCE_LINES
+        while lines.len() < EVIDENCE_LINES
             && let Some(entry) = number
                 .checked_sub(self.start)
                 .and_then(|at| self.queue.get(usize::try_from(at).ok()?))
         {
             lines.extend(self.lines.get(entry.line));
-            next = entry.before;
+            number = entry.before;
         }
         lines.reverse();
         lines
     }
 
     /// Lets offences older than `findtime` go. A clock that was set back by more than that makes all of them worthless.
-    fn advance(&mut self, now: Timestamp, findtime: Duration) -> Timestamp {
-        let findtime = SignedDuration::try_from(findtime).unwrap_or(SignedDuration::MAX);
-        if self.now.duration_since(now) > findtime {
+    fn advance(&mut self, now: i64, findtime: Duration) -> i64 {
+        let findtime = i64::try_from(findtime.as_millis()).unwrap_or(i64::MAX);
+        if self.now.saturating_sub(now) > findtime {
             self.start += self.queue.len() as u64;
             self.queue.clear();
             self.sums.clear();
@@ -131,7 +136,7 @@ impl Window {
         while self
             .queue
             .front()
-            .is_some_and(|entry| self.now.duration_since(entry.at) >= findtime)
+            .is_some_and(|entry| self.now.saturating_sub(entry.at) >= findtime)
         {
             self.drop_oldest();
         }
@@ -150,5 +155,50 @@ impl Window {
                 self.sums.remove(&entry.source);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detect_window_is_bounded_and_drops_the_oldest() {
+        let findtime = Duration::from_secs(600);
+        let mut window = Window::with_capacity(4, 1 << 10);
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(window.add(Source::V4(1), 1, "first", now, findtime), 1);
+        for other in 2..=4 {
+            assert_eq!(window.add(Source::V4(other), 1, "other", now, findtime), 1);
+        }
+        assert_eq!(
+            window.add(Source::V4(4), 1, "other", now, findtime),
+            2,
+            "the first had to go"
+        );
+        assert_eq!(window.add(Source::V4(1), 1, "again", now, findtime), 1);
+        assert_eq!(window.evidence(Source::V4(1)), ["again"]);
+        assert_eq!((window.queue.len(), window.sums.len()), (4, 3));
+        for number in 0..10_000 {
+            window.add(Source::V6(number), 1, "a line of twenty by.", now, findtime);
+        }
+        assert_eq!((window.queue.len(), window.sums.len()), (4, 4));
+    }
+
+    #[test]
+    fn detect_window_reset_leaves_no_debt() {
+        let findtime = Duration::from_secs(10);
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let mut window = Window::new();
+        window.add(Source::V4(1), 3, "before", second(0), findtime);
+        window.reset(Source::V4(1));
+        assert_eq!(window.add(Source::V4(1), 2, "after", second(5), findtime), 2);
+        assert_eq!(
+            window.add(Source::V4(1), 1, "later", second(10), findtime),
+            3,
+            "what was reset is not taken off again"
+        );
+        assert_eq!(window.evidence(Source::V4(1)), ["after", "later"]);
+        assert_eq!(window.add(Source::V4(1), 1, "last", second(15), findtime), 2);
     }
 }

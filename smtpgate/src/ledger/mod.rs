@@ -145,3 +145,6 @@ impl Ledger {
         work(&self.db).map_err(|source| LedgerError::of(&self.path, doing, source))
     }
 }
+
+#[cfg(test)]
+mod tests;
