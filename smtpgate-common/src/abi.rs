@@ -4,9 +4,10 @@
 //! A change of any shape or meaning here is a new [`LAYOUT`]: a daemon never adopts maps of another layout, it loads
 //! its own beside them and replaces the program in the link.
 
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
-
-use crate::cell::Cell;
+use crate::{
+    cell::Cell,
+    shared::{AtomicU16, AtomicU32, AtomicU64},
+};
 
 /// Version of all shapes below.
 pub const LAYOUT: u32 = 1;
@@ -160,8 +161,10 @@ pub struct Event {
     pub family: u8,
     /// 1 when the frame passed because its gate only observes.
     pub observed: u8,
+    /// Zero. Numbers, not an array, which the compiler would fill by a call.
+    pub pad: u16,
     /// Zero.
-    pub pad: [u8; 6],
+    pub pad2: u32,
 }
 
 /// Families that are counted apart, see [`crate::Family`].

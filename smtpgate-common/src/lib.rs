@@ -16,6 +16,7 @@ mod decide;
 pub mod frame;
 pub mod front;
 pub mod reason;
+pub mod shared;
 pub mod tables;
 mod walk;
 

@@ -53,9 +53,9 @@ const PROTO_DESTINATION: u8 = 60;
 #[inline(always)]
 pub(crate) fn walk<F: Frame + ?Sized>(frame: &F, link: Link) -> Walk {
     match link {
-        Link::Ip => match frame.header::<1>(0) {
-            Some([version]) if version >> 4 == 4 => ipv4(frame, 0),
-            Some([version]) if version >> 4 == 6 => ipv6(frame, 0),
+        Link::Ip => match frame.header::<2>(0) {
+            Some([version, _]) if version >> 4 == 4 => ipv4(frame, 0),
+            Some([version, _]) if version >> 4 == 6 => ipv6(frame, 0),
             _ => Walk::Other,
         },
         Link::Ethernet { stripped } => {

@@ -1,0 +1,36 @@
+//! Numbers that lie in memory which kernel and user space share, under the names of [`core::sync::atomic`].
+//!
+//! rustc has no atomics below 64 bits for BPF, and LLVM 22 cannot select a relaxed load of 64. A plain aligned load is
+//! one there (`ldxh`, `ldxw`, `ldxdw`), and loads are all that the kernel program does to these.
+
+#[cfg(not(target_arch = "bpf"))]
+pub use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
+
+#[cfg(target_arch = "bpf")]
+pub use bpf::{AtomicU16, AtomicU32, AtomicU64};
+
+#[cfg(target_arch = "bpf")]
+mod bpf {
+    use core::{cell::Cell, sync::atomic::Ordering};
+
+    macro_rules! loads {
+        ($($name:ident $number:ty),*) => {
+            $(
+                /// Loads only, and these as if relaxed.
+                #[repr(transparent)]
+                #[derive(Debug)]
+                pub struct $name(Cell<$number>);
+
+                impl $name {
+                    /// The number as it stands.
+                    #[inline(always)]
+                    pub fn load(&self, _: Ordering) -> $number {
+                        self.0.get()
+                    }
+                }
+            )*
+        };
+    }
+
+    loads!(AtomicU16 u16, AtomicU32 u32, AtomicU64 u64);
+}
