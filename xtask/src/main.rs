@@ -1,9 +1,15 @@
 //! `cargo xtask`: what CI runs is what a person runs. One file a subcommand.
 
 mod bpf_object;
+mod demo;
 mod ebpf;
 mod geo;
+mod run;
+mod test;
+mod tools;
 mod verify_ebpf;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -17,6 +23,10 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    Run(run::Args),
+    /// Show the gate in a throw-away lab: who is greeted, who hears nothing, and what a guesser gets
+    Demo,
+    Test(test::Args),
     /// Rebuild the committed kernel object from its source, with the pinned linker
     Ebpf(ebpf::Args),
     /// Prove that the committed kernel object is what the source gives
@@ -25,10 +35,20 @@ enum Task {
     Geo(geo::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().task {
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Run(args) => run::run(&args),
+        Task::Demo => demo::run(),
+        Task::Test(args) => test::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,0 +1,173 @@
+//! `cargo xtask test`: every test there is, one suite after the other, and a summary.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{ebpf, tools, verify_ebpf};
+
+/// Runs every test, installing what it needs: format, lints, the kernel object, libraries, and all that needs root.
+///
+/// Those that need root work in network namespaces and in a root folder under target/lab; this machine's own network,
+/// mounts and mail are not touched. Who is not root is asked by sudo.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only tests whose name holds this; no format, lints or kernel object then
+    filter: Option<String>,
+    /// Give property tests twenty times as many cases
+    #[arg(long)]
+    full: bool,
+}
+
+/// Beyond it, a suite counts as hanging.
+const LIMIT: &str = "900";
+/// proptest's default is 256.
+const FULL_CASES: &str = "5120";
+
+struct Step {
+    name: String,
+    took: Duration,
+    failed: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut steps = Steps { done: Vec::new() };
+    steps.run("what it needs", || tools::install(tools::LAB));
+    if args.filter.is_none() {
+        steps.run("format", || {
+            tools::succeed(tools::cargo("fmt").args(["--all", "--check"]))
+        });
+        steps.run("lints", || {
+            tools::succeed(tools::cargo("clippy").args(["--all-targets", "--", "--deny", "warnings"]))?;
+            ebpf::clippy()
+        });
+        steps.run("kernel object", verify_ebpf::run);
+    }
+    let mut suites = Vec::new();
+    steps.run("build", || {
+        // The lab runs the command itself.
+        tools::succeed(tools::cargo("build").args(["--package", "smtpgate", "--bins"]))?;
+        suites = find_suites(args)?;
+        Ok(())
+    });
+    if suites.iter().any(|suite| suite.plain) {
+        steps.run("libraries", || {
+            let mut cargo = tools::cargo("test");
+            cargo.args(args.filter.as_slice());
+            tools::succeed(cargo.envs(cases(args)).stdin(Stdio::null()))
+        });
+    }
+    for suite in suites.iter().filter(|suite| suite.root) {
+        steps.run(&format!("root: {}", suite.name), || {
+            let mut command = tools::with_bpffs("timeout")?;
+            command.args(["--kill-after=10", LIMIT]).arg(&suite.executable);
+            command
+                .args(["--ignored", "--test-threads=1"])
+                .args(args.filter.as_slice());
+            tools::succeed(command.envs(cases(args)).stdin(Stdio::null()))
+        });
+    }
+    steps.summary()
+}
+
+/// One after the other, whatever becomes of the others: a failure must not hide the next.
+struct Steps {
+    done: Vec<Step>,
+}
+
+impl Steps {
+    fn run(&mut self, name: &str, step: impl FnOnce() -> Result<()>) {
+        println!("\n=== {name}");
+        let start = Instant::now();
+        let failed = step().err().map(|error| format!("{error:#}"));
+        if let Some(why) = &failed {
+            println!("failed: {why}");
+        }
+        self.done.push(Step {
+            name: name.to_owned(),
+            took: start.elapsed(),
+            failed,
+        });
+    }
+
+    fn summary(&self) -> Result<()> {
+        println!("\n=== summary");
+        for step in &self.done {
+            let word = if step.failed.is_some() { "FAILED" } else { "ok" };
+            println!("{word:6}  {:6.1} s  {}", step.took.as_secs_f64(), step.name);
+        }
+        let failed = self.done.iter().filter(|step| step.failed.is_some()).count();
+        let seconds: f64 = self.done.iter().map(|step| step.took.as_secs_f64()).sum();
+        println!("{} steps, {failed} failed, {seconds:.0} s", self.done.len());
+        if failed > 0 {
+            bail!("{failed} of {} steps failed", self.done.len());
+        }
+        Ok(())
+    }
+}
+
+fn cases(args: &Args) -> Option<(&'static str, &'static str)> {
+    args.full.then_some(("PROPTEST_CASES", FULL_CASES))
+}
+
+/// A test executable, and which kinds of test it holds that the filter lets through.
+struct Suite {
+    name: String,
+    executable: PathBuf,
+    plain: bool,
+    /// Those that are marked `#[ignore = "root: ..."]`.
+    root: bool,
+}
+
+fn find_suites(args: &Args) -> Result<Vec<Suite>> {
+    let mut cargo = tools::cargo("test");
+    cargo
+        .args(["--no-run", "--message-format=json-render-diagnostics"])
+        .stderr(Stdio::inherit());
+    let out = cargo.output()?;
+    if !out.status.success() {
+        bail!("the tests do not build");
+    }
+    let mut suites = Vec::new();
+    for line in out.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let message: serde_json::Value = serde_json::from_slice(line).context("cargo's messages")?;
+        let (Some(executable), Some(name)) = (message["executable"].as_str(), message["target"]["name"].as_str())
+        else {
+            continue;
+        };
+        if message["profile"]["test"] != true {
+            continue;
+        }
+        let count = |which: &[&str]| {
+            let mut list = Command::new(executable);
+            list.args(["--list", "--format", "terse"])
+                .args(which)
+                .args(args.filter.as_slice());
+            let listed = list.output().with_context(|| executable.to_owned())?;
+            anyhow::Ok(
+                String::from_utf8_lossy(&listed.stdout)
+                    .lines()
+                    .filter(|line| line.ends_with(": test"))
+                    .count(),
+            )
+        };
+        // Without --ignored the list holds all of them.
+        let (all, root) = (count(&[])?, count(&["--ignored"])?);
+        let executable = PathBuf::from(executable);
+        suites.push(Suite {
+            name: name.to_owned(),
+            executable,
+            plain: all > root,
+            root: root > 0,
+        });
+    }
+    if let Some(filter) = &args.filter
+        && !suites.iter().any(|suite| suite.plain || suite.root)
+    {
+        bail!("no test has a name that holds `{filter}`");
+    }
+    suites.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(suites)
+}

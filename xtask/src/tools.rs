@@ -1,0 +1,128 @@
+//! What several tasks need: cargo, root, and the programs of the distribution.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// A program, and the Debian package that brings it.
+pub(crate) type Tool = (&'static str, &'static str);
+
+/// What the lab is made of.
+pub(crate) const LAB: &[Tool] = &[
+    ("ip", "iproute2"),
+    ("ethtool", "ethtool"),
+    ("nsenter", "util-linux"),
+    ("mount", "mount"),
+    ("debootstrap", "debootstrap"),
+];
+
+/// The workspace's folder.
+pub(crate) fn workspace() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// `cargo VERB` on the workspace.
+pub(crate) fn cargo(verb: &str) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace()).arg(verb);
+    cargo
+}
+
+/// Runs it to its end; anything but success is an error that names it.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("{}: cannot be started", name(command)))?;
+    if !status.success() {
+        bail!("{}: {status}", name(command));
+    }
+    Ok(())
+}
+
+fn name(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether this process is root.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// `program`, run as root: by sudo when this process is not.
+pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Result<Command> {
+    if is_root() {
+        return Ok(Command::new(program));
+    }
+    if !on_path("sudo") {
+        bail!("this needs root, and sudo is not installed: run the same command as root");
+    }
+    let mut command = Command::new("sudo");
+    command.arg("--").arg(program);
+    Ok(command)
+}
+
+/// `program` as root in a mount namespace of its own with a bpffs at its place: pins need one, not every system mounts it,
+/// and what is mounted here is gone with the program.
+pub(crate) fn with_bpffs(program: impl AsRef<OsStr>) -> Result<Command> {
+    let mut command = as_root("unshare")?;
+    command
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t bpf bpf /sys/fs/bpf && exec \"$0\" \"$@\"",
+        ])
+        .arg(program);
+    Ok(command)
+}
+
+/// Installs what is missing of `tools`. Who is not root is told the one command that does it.
+pub(crate) fn install(tools: &[Tool]) -> Result<()> {
+    let mut packages: Vec<&str> = tools
+        .iter()
+        .filter(|(tool, _)| !on_path(tool))
+        .map(|(_, package)| *package)
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !is_root() || !on_path("apt-get") {
+        bail!(
+            "programs are missing; this brings them: sudo apt-get install {}",
+            packages.join(" ")
+        );
+    }
+    println!("installing {}", packages.join(", "));
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+        apt
+    };
+    succeed(apt().args(["--quiet", "update"]))?;
+    succeed(
+        apt()
+            .args(["--quiet", "install", "--yes", "--no-install-recommends"])
+            .args(&packages),
+    )
+}
+
+fn on_path(program: &str) -> bool {
+    // System programs are not on every user's path.
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
+    env::split_paths(&path)
+        .chain(usual)
+        .any(|folder| folder.join(program).is_file())
+}
