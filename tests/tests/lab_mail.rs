@@ -4,35 +4,15 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smtpgate_tests::lab::host::{MailHost, MailLog};
-use smtpgate_tests::lab::internet::{Internet, Site};
+use smtpgate_tests::lab::internet::Internet;
 use smtpgate_tests::lab::probe::{self, Stream};
 use smtpgate_tests::lab::root::{PASSWORD, USERS};
 use smtpgate_tests::lab::smtp::Smtp;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn smtp(site: &Site, from: IpAddr, port: u16) -> Smtp {
-    let stream = site.connect(from, port, PATIENCE).unwrap().unwrap();
-    let (smtp, greeting) = Smtp::greeted(stream, port).unwrap();
-    assert_eq!(greeting.code, 220, "{from} port {port}: {greeting}");
-    smtp
-}
-
-/// Waits until the maillog has a line with all of `words`.
-fn logged(host: &MailHost, words: &[&str]) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let log = host.read_maillog().unwrap();
-        if log.lines().any(|line| words.iter().all(|word| line.contains(word))) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "no line with {words:?} in:\n{log}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 #[test]
 #[ignore = "root: cargo xtask test"]
@@ -42,11 +22,11 @@ fn lab_mail_greets_every_site_on_every_port_and_logs_it() {
     for site in [&internet.tokyo, &internet.america, &internet.russia] {
         for from in site.both(7) {
             for port in [25, 465, 587] {
-                let mut smtp = smtp(site, from, port);
+                let mut smtp = Smtp::connect(site, from, port).unwrap();
                 assert_eq!(smtp.say("EHLO client.example.net").unwrap().code, 250);
                 assert_eq!(smtp.say("QUIT").unwrap().code, 221);
             }
-            logged(&host, &["connect from", &format!("[{from}]")]);
+            host.wait_for_line(&["connect from", &format!("[{from}]")]).unwrap();
         }
     }
 }
@@ -59,7 +39,7 @@ fn lab_mail_knows_right_from_wrong_passwords_by_both_mechanisms() {
         let host = MailHost::boot(&internet.mail, log).unwrap();
         let from = internet.tokyo.v4(9).into();
         for port in [465, 587] {
-            let mut smtp = smtp(&internet.tokyo, from, port);
+            let mut smtp = Smtp::connect(&internet.tokyo, from, port).unwrap();
             smtp.say("EHLO client.example.net").unwrap();
             if port == 587 {
                 smtp = smtp.starttls().unwrap();
@@ -72,10 +52,10 @@ fn lab_mail_knows_right_from_wrong_passwords_by_both_mechanisms() {
         for word in ["postfix/submission/smtpd", "postfix/submissions/smtpd"] {
             for method in ["PLAIN", "LOGIN"] {
                 let failed = format!("[{from}]: SASL {method} authentication failed");
-                logged(&host, &[word, &failed]);
+                host.wait_for_line(&[word, &failed]).unwrap();
             }
         }
-        logged(&host, &["sasl_username=hanako"]);
+        host.wait_for_line(&["sasl_username=hanako"]).unwrap();
     }
 }
 

@@ -141,6 +141,21 @@ impl MailHost {
         }
     }
 
+    /// Waits until the maillog has a line with all of `words`, and gives it.
+    pub fn wait_for_line(&self, words: &[&str]) -> Result<String> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let log = self.read_maillog()?;
+            if let Some(line) = log.lines().find(|line| words.iter().all(|word| line.contains(word))) {
+                return Ok(line.to_owned());
+            }
+            if Instant::now() >= deadline {
+                bail!("the maillog has no line with {words:?}:\n{log}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn on_host(&self, name: &str) -> PathBuf {
         self.seen(&self.top.join(name))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+
+use super::internet::Site;
 
 /// How long a reply may take. Long, because it is no assertion: silence is asserted when connecting.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +48,17 @@ impl Smtp {
         };
         let greeting = smtp.reply().context("greeting")?;
         Ok((smtp, greeting))
+    }
+
+    /// Connects `from` an address of `site` and expects to be greeted with 220.
+    pub fn connect(site: &Site, from: IpAddr, port: u16) -> Result<Self> {
+        let connected = site.connect(from, port, PATIENCE)?;
+        let stream = connected.with_context(|| format!("{from} to port {port} of the mail host"))?;
+        let (smtp, greeting) = Self::greeted(stream, port)?;
+        if greeting.code != 220 {
+            bail!("{from} to port {port} of the mail host: {greeting}");
+        }
+        Ok(smtp)
     }
 
     /// Sends one line and reads the reply to it.
