@@ -4,3 +4,4 @@
 //! out; once they run, they fail when anything they need is missing.
 
 pub mod lab;
+pub mod packets;
