@@ -7,3 +7,5 @@
 pub mod builder;
 pub mod cases;
 pub mod policy;
+pub mod raw;
+pub mod wire;

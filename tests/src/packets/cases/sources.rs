@@ -61,7 +61,9 @@ fn edges_of_prefixes(table: &mut Table) {
             for (port, gate) in [(25, MX), (587, SUBMISSION)] {
                 let frame = from(source, &table.syn(port));
                 let expect = Expect::judged_as(version, reason, gate);
-                table.add(format!("edge: {name} of {prefix} to {port}"), frame, expect);
+                table
+                    .add(format!("edge: {name} of {prefix} to {port}"), frame, expect)
+                    .answered();
             }
             // The observing gate does not allow them at all.
             let frame = from(source, &table.syn(2525));
@@ -76,7 +78,7 @@ fn crowded_bans(table: &mut Table) {
         for source in crowd(version) {
             let frame = from(source, &table.syn(25));
             let expect = Expect::judged_as(version, Reason::Banned, MX);
-            table.add(format!("crowd: {source} banned"), frame, expect);
+            table.add(format!("crowd: {source} banned"), frame, expect).answered();
         }
     }
     let beside = [251, 252, 253, 254, 255].map(|host| IpAddr::from(Ipv4Addr::new(192, 0, 3, host)));

@@ -2,7 +2,7 @@
 
 use super::{BOTH, Expect, OTHER_PORT, PORT, Table, framed, plain};
 use crate::packets::builder::{ACK, FIN, PSH, RST, SYN};
-use crate::packets::policy::{MX, SUBMISSION, Version, WATCH, Who};
+use crate::packets::policy::{MX, SUBMISSION, Version, WATCH};
 
 pub(super) fn rows(table: &mut Table) {
     for version in Version::BOTH {

@@ -122,6 +122,7 @@ pub(super) fn rows(table: &mut Table) {
 
 /// The frame at every length; its IP header begins at `network`.
 fn cut(table: &mut Table, name: &str, version: Version, network: usize, frame: &[u8], whole: Expect) {
+    let train = table.next();
     for length in 0..=frame.len() {
         let expect = if length < network {
             // Not known to be IP.
@@ -131,11 +132,8 @@ fn cut(table: &mut Table, name: &str, version: Version, network: usize, frame: &
         } else {
             whole
         };
-        table.add(
-            format!("truncated: {name}, {length} bytes"),
-            frame[..length].to_vec(),
-            expect,
-        );
+        let name = format!("truncated: {name}, {length} bytes");
+        table.push(train, name, frame[..length].to_vec(), expect);
     }
 }
 
@@ -148,6 +146,7 @@ fn no_length_of_its_own(table: &mut Table, chain: &[Extension], segment: &[u8]) 
         .packet(segment);
     let frame = framed(version, &packet);
     let tcp = 14 + 40 + 8 + 16 + 8 + 16;
+    let train = table.next();
     for length in 0..=frame.len() {
         let expect = if length < 14 {
             Expect::PASS
@@ -157,6 +156,6 @@ fn no_length_of_its_own(table: &mut Table, chain: &[Extension], segment: &[u8]) 
             Expect::judged(version, Who::Foreign, MX)
         };
         let name = format!("truncated: v6 SYN with no payload length, {length} bytes");
-        table.add(name, frame[..length].to_vec(), expect);
+        table.push(train, name, frame[..length].to_vec(), expect);
     }
 }
