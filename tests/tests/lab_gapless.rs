@@ -86,7 +86,7 @@ fn lab_gapless_while_the_policy_changes() {
             japan.replace("country:JP", "country:RU\", \"country:JP"),
         ),
         (
-            "Japan as two halves",
+            "one prefix more",
             japan.replace("country:JP", "cidr:0.0.0.0/7\", \"country:JP"),
         ),
         (

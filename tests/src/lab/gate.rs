@@ -70,6 +70,12 @@ impl<'a> Gate<'a> {
         self.host.gate_folder().join(name)
     }
 
+    /// The command itself, for runs that need more than [`Gate::command`] gives.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.binary
+    }
+
     /// `smtpgate VERB...` on the host, with `--config`.
     pub fn command(&self, words: &[&str]) -> std::process::Command {
         let mut command = self.host.command(&self.binary);
