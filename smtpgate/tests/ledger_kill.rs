@@ -1,4 +1,8 @@
 //! The ledger under kill -9: what was committed is there, whole, and nothing twice.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test; clippy sees only its #[test] functions as such"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

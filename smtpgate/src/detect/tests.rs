@@ -41,7 +41,9 @@ const DOWN: &str = "warning: SASL: Connect to private/auth failed: Connection re
 
 #[test]
 fn detect_counts_a_failure_once() {
-    let cases: &[(&str, &[(u32, &str)], &[usize])] = &[
+    // Name, lines, and which of them ban.
+    type Case<'a> = (&'a str, &'a [(u32, &'a str)], &'a [usize]);
+    let cases: &[Case<'_>] = &[
         ("the fifth bans", &[(1, FAIL); 5], &[5]),
         ("four do not", &[(1, FAIL); 4], &[]),
         ("and after it the count starts anew", &[(1, FAIL); 10], &[5, 10]),

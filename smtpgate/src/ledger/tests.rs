@@ -308,7 +308,8 @@ fn refused(path: &Path) -> LedgerError {
 
 #[test]
 fn ledger_damaged_file_is_named_and_kept() {
-    let damages: [(&str, fn(&mut fs::File)); 4] = [
+    type Damage = fn(&mut fs::File);
+    let damages: [(&str, Damage); 4] = [
         ("text", |file| {
             file.set_len(0).unwrap();
             file.write_all(&b"this is no database\n".repeat(100)).unwrap();

@@ -28,6 +28,14 @@ pub struct Clock {
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 impl Clock {
+    /// Now, in the zone of this host.
+    pub fn system() -> Self {
+        Self {
+            now: Timestamp::now(),
+            zone: TimeZone::system(),
+        }
+    }
+
     /// The instant, or `None` when there is no such date.
     pub fn resolve(&self, time: LogTime<'_>) -> Option<Timestamp> {
         match time {

@@ -1,15 +1,32 @@
 //! Follows log files through everything that happens to them: rename, copytruncate, delete and re-create, a symlink that
 //! points elsewhere, not being there yet. Nothing is lost, and nothing is read twice.
+//!
+//! A thread reads ([`spawn`]); what it hands over is in [`Batch`]es through a bounded channel, so that it waits for whoever
+//! is behind. A batch comes with the position after it, to be committed with its effects.
 
 mod batch;
 pub(in crate::maillog) mod lines;
 mod position;
+mod read_back;
+mod reading;
+mod rotated;
+mod tail;
+mod watch;
 
+use std::io;
 use std::path::PathBuf;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tracing::info;
 
 pub use batch::Batch;
 pub use lines::LINE_MAX;
 pub use position::Position;
+use tail::Tail;
+use watch::Watch;
+
+use super::Clock;
 
 /// What the configuration says to follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,8 +59,100 @@ impl Follow {
 pub struct Start {
     /// The files.
     pub paths: Vec<PathBuf>,
-    /// Where the reading of them stood, from the ledger.
+    /// Where the reading of them stood, from the ledger, the latest last.
     pub positions: Vec<Position>,
-    /// A file without a position is read back to this time of its lines: `findtime` before now.
-    pub since: jiff::Timestamp,
+    /// A file that was never read is read back to this time of its lines: `findtime` before now.
+    pub since: Timestamp,
+    /// For lines without year and zone.
+    pub clock: Clock,
 }
+
+/// Starts to follow. `queue` is how many batches (up to 256 KiB each) may wait to be received. The thread ends when the
+/// receiver is dropped. Trouble with a file is logged, and tried again.
+pub fn spawn(start: Start, queue: usize) -> io::Result<mpsc::Receiver<Batch>> {
+    let (send, receive) = mpsc::channel(queue);
+    std::thread::Builder::new()
+        .name("maillog".into())
+        .spawn(move || follow(&start, &send))?;
+    Ok(receive)
+}
+
+fn follow(start: &Start, send: &mpsc::Sender<Batch>) {
+    let mut watch = Watch::new();
+    // Watched before they are opened: what happens between is not missed.
+    watch.watch(&start.paths);
+    let mut tails = begin(start);
+    let (there, waiting): (Vec<_>, Vec<_>) = start.paths.iter().partition(|path| path.exists());
+    info!(?there, ?waiting, "following the mail log");
+    while !send.is_closed() {
+        let sent = look(&mut tails, start, &mut |batch| send.blocking_send(batch).is_ok());
+        if !sent {
+            return;
+        }
+        watch.wait();
+        watch.watch(&start.paths);
+    }
+}
+
+fn begin(start: &Start) -> Vec<Tail> {
+    let mut tails: Vec<Tail> = start
+        .paths
+        .iter()
+        .map(|path| Tail::new(path.clone(), &start.positions))
+        .collect();
+    for at in 0..tails.len() {
+        if !is_taken(&tails, at)
+            && let Some(tail) = tails.get_mut(at)
+        {
+            tail.begin(start);
+        }
+    }
+    tails
+}
+
+/// One look at everything. False when nobody receives any more.
+fn look(tails: &mut [Tail], start: &Start, send: &mut impl FnMut(Batch) -> bool) -> bool {
+    // Whatever a file got until now is read; only then is another one taken up.
+    if !drain(tails, send) {
+        return false;
+    }
+    let mut switched = false;
+    for at in 0..tails.len() {
+        if !is_taken(tails, at)
+            && let Some(tail) = tails.get_mut(at)
+        {
+            switched |= tail.switch(start);
+        }
+    }
+    !switched || drain(tails, send)
+}
+
+/// Two paths may lead to the same file: whether another tail reads the one at this tail's path.
+fn is_taken(tails: &[Tail], at: usize) -> bool {
+    let id = tails.get(at).and_then(Tail::other);
+    id.is_some_and(|id| {
+        tails
+            .iter()
+            .enumerate()
+            .any(|(other, tail)| other != at && tail.has(id))
+    })
+}
+
+/// Reads all tails to their ends, a batch of each in turn. False when nobody receives any more.
+fn drain(tails: &mut [Tail], send: &mut impl FnMut(Batch) -> bool) -> bool {
+    loop {
+        let mut any = false;
+        for batch in tails.iter_mut().filter_map(Tail::read) {
+            any = true;
+            if !send(batch) {
+                return false;
+            }
+        }
+        if !any {
+            return true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

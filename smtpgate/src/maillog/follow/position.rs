@@ -1,6 +1,7 @@
 //! Where in a log file the reading stands, so that a restart goes on exactly there.
 
-use std::hash::Hasher;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// How many bytes before the offset the mark covers (fewer at the start of a file). Lines carry time and process, so a
@@ -25,21 +26,34 @@ pub struct Position {
     pub mark: u64,
 }
 
+impl Position {
+    pub(super) fn id(&self) -> FileId {
+        FileId {
+            device: self.device,
+            inode: self.inode,
+        }
+    }
+}
+
+/// Which file, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+impl From<&Metadata> for FileId {
+    fn from(meta: &Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+        }
+    }
+}
+
 /// FNV-1a, 64 bits: stable over versions, as it is kept in the ledger. Not against forgery: who can write the log needs no
 /// collision.
 pub(super) fn mark(before: &[u8]) -> u64 {
-    struct Fnv(u64);
-    impl Hasher for Fnv {
-        fn finish(&self) -> u64 {
-            self.0
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            for &byte in bytes {
-                self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
-        }
-    }
-    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-    hash.write(before);
-    hash.finish()
+    let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    before.iter().fold(0xcbf2_9ce4_8422_2325, hash)
 }

@@ -1,0 +1,556 @@
+//! Real files, treated as logrotate, admins and accidents treat them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+const NOW: &str = "2026-11-24T12:00:00Z";
+
+fn start(paths: &[&Path], positions: Vec<Position>) -> Start {
+    let now: Timestamp = NOW.parse().unwrap();
+    Start {
+        paths: paths.iter().map(|path| path.to_path_buf()).collect(),
+        positions,
+        since: now - jiff::SignedDuration::from_mins(10),
+        clock: Clock {
+            now,
+            zone: TimeZone::UTC,
+        },
+    }
+}
+
+fn line(number: u32) -> String {
+    format!("Nov 24 11:59:59 mx1 postfix/smtpd[1]: line {number}\n")
+}
+
+/// A log in a folder of its own, its writer, and a follower that looks when it is told to.
+struct Log {
+    folder: TempDir,
+    writer: File,
+    written: u32,
+    start: Start,
+    tails: Vec<Tail>,
+    /// As the ledger has them.
+    positions: Vec<Position>,
+    read: Vec<String>,
+    backlog: Vec<bool>,
+}
+
+impl Log {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mail.log");
+        let writer = append(&path);
+        let start = start(&[&path], vec![]);
+        let tails = begin(&start);
+        Self {
+            folder,
+            writer,
+            written: 0,
+            start,
+            tails,
+            positions: vec![],
+            read: vec![],
+            backlog: vec![],
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("mail.log")
+    }
+
+    fn sibling(&self, suffix: impl std::fmt::Display) -> PathBuf {
+        self.folder.path().join(format!("mail.log.{suffix}"))
+    }
+
+    fn write(&mut self, lines: u32) {
+        for _ in 0..lines {
+            self.writer.write_all(line(self.written).as_bytes()).unwrap();
+            self.written += 1;
+        }
+    }
+
+    /// A line, as a writer with a small buffer writes it: in two pieces. The second comes with the next write.
+    fn write_half(&mut self) {
+        let text = line(self.written);
+        self.written += 1;
+        let (first, second) = text.split_at(20);
+        self.writer.write_all(first.as_bytes()).unwrap();
+        self.look();
+        self.writer.write_all(second.as_bytes()).unwrap();
+    }
+
+    /// Reads what is there, and commits it.
+    fn look(&mut self) {
+        let (read, positions, backlog) = (&mut self.read, &mut self.positions, &mut self.backlog);
+        look(&mut self.tails, &self.start, &mut |batch| {
+            for line in batch.lines() {
+                read.push(String::from_utf8(line.to_vec()).unwrap());
+                backlog.push(batch.backlog);
+            }
+            positions.retain(|known| known.id() != batch.position.id());
+            positions.push(batch.position);
+            true
+        });
+    }
+
+    /// Reads one batch, and is killed before the next.
+    fn look_once(&mut self) {
+        if let Some(batch) = self.tails[0].read() {
+            self.read
+                .extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
+            self.positions.retain(|known| known.id() != batch.position.id());
+            self.positions.push(batch.position);
+        }
+        self.tails.clear();
+    }
+
+    fn begin(&mut self) {
+        self.start.positions = self.positions.clone();
+        self.tails = begin(&self.start);
+    }
+
+    fn shift(&self) {
+        for number in (1..50).rev() {
+            if self.sibling(number).exists() {
+                fs::rename(self.sibling(number), self.sibling(number + 1)).unwrap();
+            }
+        }
+    }
+
+    fn rename(&mut self) {
+        self.shift();
+        fs::rename(self.path(), self.sibling(1)).unwrap();
+    }
+
+    fn create(&mut self) {
+        self.writer = append(&self.path());
+    }
+
+    fn copytruncate(&mut self) {
+        self.shift();
+        fs::copy(self.path(), self.sibling(1)).unwrap();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(self.path())
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+    }
+
+    /// All that was written was read, in its order, once.
+    fn assert_exact(&mut self) {
+        self.look();
+        let want: Vec<_> = (0..self.written)
+            .map(|number| line(number).trim_end().to_owned())
+            .collect();
+        assert_eq!(self.read, want);
+    }
+}
+
+fn append(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).unwrap()
+}
+
+#[test]
+fn maillog_follow_through_everything() {
+    type Happening = fn(&mut Log);
+    let cases: &[(&str, Happening)] = &[
+        ("appended", |log| log.write(3)),
+        ("in pieces", |log| {
+            log.write_half();
+            log.write_half();
+        }),
+        ("renamed, writer reopens later", |log| {
+            log.rename();
+            log.write(2);
+            log.look();
+            log.write(2);
+            log.create();
+            log.write(2);
+        }),
+        ("renamed, old file written to after the new one is there", |log| {
+            log.rename();
+            append(&log.path());
+            log.look();
+            log.write(2);
+            log.look();
+            log.create();
+            log.write(2);
+        }),
+        ("renamed within a line", |log| {
+            log.writer.write_all(&line(log.written).as_bytes()[..20]).unwrap();
+            log.look();
+            log.rename();
+            append(&log.path());
+            log.look();
+            log.writer.write_all(&line(log.written).as_bytes()[20..]).unwrap();
+            log.written += 1;
+            log.look();
+            log.create();
+            log.write(1);
+        }),
+        ("renamed twice between looks", |log| {
+            for _ in 0..2 {
+                log.rename();
+                log.create();
+                log.look();
+                log.write(2);
+            }
+        }),
+        ("copytruncate", |log| {
+            log.copytruncate();
+            log.write(1);
+        }),
+        ("copytruncate, with lines that were not yet read", |log| {
+            log.write(3);
+            log.copytruncate();
+            log.write(1);
+        }),
+        ("copytruncate, and grown beyond before the next look", |log| {
+            log.write(3);
+            log.copytruncate();
+            log.write(500);
+        }),
+        ("emptied", |log| {
+            log.writer.set_len(0).unwrap();
+            log.look();
+            log.write(2);
+        }),
+        ("deleted, and created again", |log| {
+            fs::remove_file(log.path()).unwrap();
+            log.write(2);
+            log.look();
+            log.create();
+            log.write(2);
+        }),
+        ("symlink switched", |log| {
+            let (first, second) = (log.folder.path().join("mail-1"), log.folder.path().join("mail-2"));
+            fs::rename(log.path(), &first).unwrap();
+            symlink(&first, log.path()).unwrap();
+            log.look();
+            log.write(2);
+            let link = log.folder.path().join("link");
+            symlink(&second, &link).unwrap();
+            log.writer = append(&second);
+            log.write(2);
+            fs::rename(&link, log.path()).unwrap();
+            log.look();
+            log.write(2);
+            // And back: what was read of the first is not read again.
+            symlink(&first, &link).unwrap();
+            fs::rename(&link, log.path()).unwrap();
+            log.look();
+            log.writer = append(&first);
+            log.write(2);
+        }),
+        ("restarted", |log| {
+            log.begin();
+            log.write(2);
+        }),
+        ("restarted within a line", |log| {
+            log.writer.write_all(&line(log.written).as_bytes()[..20]).unwrap();
+            log.look();
+            log.begin();
+            log.look();
+            log.writer.write_all(&line(log.written).as_bytes()[20..]).unwrap();
+            log.written += 1;
+        }),
+        ("written to while down", |log| {
+            log.tails.clear();
+            log.write(500);
+            log.begin();
+        }),
+        ("renamed while down", |log| {
+            log.tails.clear();
+            log.write(2);
+            log.rename();
+            log.write(2);
+            log.create();
+            log.write(2);
+            log.begin();
+        }),
+        ("renamed while down, and nothing at the path yet", |log| {
+            log.tails.clear();
+            log.write(2);
+            log.rename();
+            log.begin();
+            log.look();
+            log.create();
+            log.write(2);
+        }),
+        ("renamed three times while down", |log| {
+            log.tails.clear();
+            for _ in 0..3 {
+                log.write(2);
+                log.rename();
+                log.create();
+            }
+            log.write(2);
+            log.begin();
+        }),
+        ("copytruncate while down", |log| {
+            log.tails.clear();
+            log.write(2);
+            log.copytruncate();
+            log.write(1);
+            log.begin();
+        }),
+        ("copytruncate twice while down, grown beyond", |log| {
+            log.tails.clear();
+            log.write(2);
+            log.copytruncate();
+            log.write(3);
+            log.copytruncate();
+            log.write(500);
+            log.begin();
+        }),
+        ("copytruncate, killed after the copy was read", |log| {
+            log.tails.clear();
+            log.write(2);
+            log.copytruncate();
+            log.begin();
+            log.look_once();
+            log.write(2);
+            log.begin();
+        }),
+        ("somebody's copy is no log", |log| {
+            fs::copy(log.path(), log.sibling("bak")).unwrap();
+            log.tails.clear();
+            log.rename();
+            fs::copy(log.sibling(1), log.sibling("orig")).unwrap();
+            log.create();
+            log.write(2);
+            log.begin();
+        }),
+    ];
+    for (name, happens) in cases {
+        let mut log = Log::new();
+        println!("{name}");
+        log.look();
+        log.write(5);
+        log.look();
+        happens(&mut log);
+        log.assert_exact();
+        // And nothing of it comes again after one more restart.
+        log.begin();
+        log.write(1);
+        log.assert_exact();
+    }
+}
+
+#[test]
+fn maillog_follow_waits_for_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later/mail.log");
+    let start = start(&[&path], vec![]);
+    let mut tails = begin(&start);
+    let mut lines = 0;
+    assert!(look(&mut tails, &start, &mut |_| panic!("there is nothing")));
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    fs::write(&path, line(0)).unwrap();
+    look(&mut tails, &start, &mut |batch| {
+        lines += batch.lines().count();
+        true
+    });
+    assert_eq!(lines, 1);
+}
+
+#[test]
+fn maillog_follow_reads_back_findtime_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mail.log");
+    let text = "Nov 24 11:49:59 mx1 postfix/smtpd[1]: before\nNov 24 11:50:00 mx1 postfix/smtpd[1]: within\n";
+    fs::write(&path, text).unwrap();
+    let start = start(&[&path], vec![]);
+    let mut tails = begin(&start);
+    let mut got = Vec::new();
+    let mut look = |tails: &mut Vec<Tail>| {
+        look(tails, &start, &mut |batch| {
+            got.extend(
+                batch
+                    .lines()
+                    .map(|line| (String::from_utf8(line.to_vec()).unwrap(), batch.backlog)),
+            );
+            true
+        })
+    };
+    look(&mut tails);
+    append(&path).write_all(line(1).as_bytes()).unwrap();
+    look(&mut tails);
+    let within = "Nov 24 11:50:00 mx1 postfix/smtpd[1]: within".to_owned();
+    assert_eq!(got, [(within, true), (line(1).trim_end().to_owned(), false)]);
+}
+
+#[test]
+fn maillog_follow_cuts_long_lines() {
+    let mut log = Log::new();
+    log.look();
+    let mut cut = 0;
+    let mut got = Vec::new();
+    for _ in 0..5 {
+        log.writer.write_all(&vec![b'x'; 300_000]).unwrap();
+        assert!(look(&mut log.tails, &log.start, &mut |_| panic!("no line is finished")));
+    }
+    log.writer.write_all(b"\nshort\n").unwrap();
+    look(&mut log.tails, &log.start, &mut |batch| {
+        cut += batch.cut;
+        got.extend(batch.lines().map(<[u8]>::to_vec));
+        true
+    });
+    assert_eq!(got, [vec![b'x'; LINE_MAX], b"short".to_vec()]);
+    assert_eq!(cut, 1);
+}
+
+#[test]
+fn maillog_follow_one_file_under_two_names_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("mail.log"), folder.path().join("maillog"));
+    fs::write(&path, line(0)).unwrap();
+    symlink(&path, &link).unwrap();
+    let start = start(&[&path, &link], vec![]);
+    let mut tails = begin(&start);
+    let mut lines = 0;
+    for _ in 0..3 {
+        look(&mut tails, &start, &mut |batch| {
+            lines += batch.lines().count();
+            true
+        });
+    }
+    assert_eq!(lines, 1);
+}
+
+#[test]
+fn maillog_follow_does_not_hang_on_what_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    for path in [fifo.as_path(), folder.path()] {
+        let start = start(&[path], vec![]);
+        let mut tails = begin(&start);
+        assert!(look(&mut tails, &start, &mut |_| panic!("nothing can be read there")));
+    }
+}
+
+#[test]
+fn maillog_follow_by_inotify() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mail.log");
+    let mut batches = spawn(start(&[&path], vec![]), 4).unwrap();
+    let mut got = 0;
+    let mut receive = |until: u32| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while got < until {
+            match batches.try_recv() {
+                Ok(batch) => {
+                    for text in batch.lines() {
+                        assert_eq!(text, line(got).trim_end().as_bytes());
+                        got += 1;
+                    }
+                }
+                Err(_) => {
+                    assert!(Instant::now() < deadline, "line {got} of {until} does not come");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+    };
+    let mut file = append(&path);
+    for number in 0..1000 {
+        if number % 250 == 249 {
+            fs::rename(&path, folder.path().join(format!("mail.log.{number}"))).unwrap();
+            file.write_all(line(number).as_bytes()).unwrap();
+            file = append(&path);
+        } else {
+            file.write_all(line(number).as_bytes()).unwrap();
+        }
+        if number % 100 == 0 {
+            receive(number + 1);
+        }
+    }
+    receive(1000);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Write(u32),
+    WriteHalf,
+    Look,
+    Rename,
+    Reopen,
+    Copytruncate,
+    Stop,
+    LookOnceAndStop,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (1u32..40).prop_map(Act::Write),
+        1 => Just(Act::WriteHalf),
+        4 => Just(Act::Look),
+        2 => Just(Act::Rename),
+        2 => Just(Act::Reopen),
+        2 => Just(Act::Copytruncate),
+        1 => Just(Act::Stop),
+        1 => Just(Act::LookOnceAndStop),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+    /// Whatever the order of writing, rotation in both ways, looking and restarts: each line once, in its order.
+    #[test]
+    fn maillog_follow_loses_nothing(acts in prop::collection::vec(act(), 1..40)) {
+        let mut log = Log::new();
+        log.look();
+        log.write(3);
+        log.look();
+        // Whether the writer still has a file that is not at the path any more.
+        let mut renamed = false;
+        // How many lines were written before the file at the path. As long as nothing of it was read, nobody can tell
+        // that it was emptied.
+        let mut before = 0;
+        for act in acts {
+            if log.tails.is_empty() {
+                log.begin();
+            }
+            match act {
+                Act::Write(lines) => log.write(lines),
+                Act::WriteHalf => log.write_half(),
+                Act::Look => log.look(),
+                Act::Rename if !renamed => {
+                    log.rename();
+                    renamed = true;
+                }
+                Act::Reopen if renamed => {
+                    log.look();
+                    log.create();
+                    renamed = false;
+                    before = log.written as usize;
+                }
+                Act::Copytruncate if !renamed => {
+                    if log.read.len() <= before {
+                        log.look();
+                    }
+                    log.copytruncate();
+                    before = log.written as usize;
+                }
+                Act::Stop => log.tails.clear(),
+                Act::LookOnceAndStop => log.look_once(),
+                Act::Rename | Act::Reopen | Act::Copytruncate => {}
+            }
+        }
+        if log.tails.is_empty() {
+            log.begin();
+        }
+        log.assert_exact();
+    }
+}
