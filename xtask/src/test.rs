@@ -23,6 +23,8 @@ pub(crate) struct Args {
 
 /// Beyond it, a suite counts as hanging.
 const LIMIT: &str = "900";
+/// The package whose ignored tests are those that need root.
+const ROOTED: &str = "#smtpgate-tests@";
 /// proptest's default is 256.
 const FULL_CASES: &str = "5120";
 
@@ -117,7 +119,7 @@ struct Suite {
     name: String,
     executable: PathBuf,
     plain: bool,
-    /// Those that are marked `#[ignore = "root: ..."]`.
+    /// Those of [`ROOTED`] that are marked `#[ignore = "root: ..."]`.
     root: bool,
 }
 
@@ -154,13 +156,14 @@ fn find_suites(args: &Args) -> Result<Vec<Suite>> {
             )
         };
         // Without --ignored the list holds all of them.
-        let (all, root) = (count(&[])?, count(&["--ignored"])?);
+        let (all, ignored) = (count(&[])?, count(&["--ignored"])?);
+        let rooted = message["package_id"].as_str().is_some_and(|id| id.contains(ROOTED));
         let executable = PathBuf::from(executable);
         suites.push(Suite {
             name: name.to_owned(),
             executable,
-            plain: all > root,
-            root: root > 0,
+            plain: all > ignored,
+            root: rooted && ignored > 0,
         });
     }
     if let Some(filter) = &args.filter
