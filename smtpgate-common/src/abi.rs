@@ -100,6 +100,21 @@ pub struct Head {
     pub root6: [AtomicU16; 65_536],
 }
 
+/// Empty: every source is outside.
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            layout: AtomicU32::new(LAYOUT),
+            observe: AtomicU32::new(0),
+            bans6: AtomicU32::new(0),
+            pad: 0,
+            classes: [const { AtomicU64::new(0) }; CLASSES],
+            root4: [const { AtomicU16::new(0) }; 65_536],
+            root6: [const { AtomicU16::new(0) }; 65_536],
+        }
+    }
+}
+
 /// Bit of [`Head::observe`] under which structural drops (no gate is known) pass and are counted as would-drop.
 pub const OBSERVE_STRUCTURE: u32 = 1 << 16;
 
@@ -111,9 +126,17 @@ pub struct Node {
     pub codes: [AtomicU16; 256],
 }
 
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            codes: [const { AtomicU16::new(0) }; 256],
+        }
+    }
+}
+
 /// One cache line of banned IPv4 addresses: eight words of [`crate::ban::word4`].
 #[repr(C, align(64))]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bucket4 {
     /// 0 is a free place.
     pub words: [AtomicU64; 8],
@@ -121,7 +144,7 @@ pub struct Bucket4 {
 
 /// A banned /64, or the mark that single addresses of it are.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ban6 {
     /// The network: the first eight bytes of the address as a big-endian number.
     pub net: AtomicU64,
@@ -134,7 +157,7 @@ pub const EXACT: u64 = 1 << 32;
 
 /// One cache line of banned /64 networks.
 #[repr(C, align(64))]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bucket6 {
     /// Free where `state` is 0. Before a place is given to another network its state is set to
     /// [`crate::ban::LIFTED`], so that no reader joins one network with the other's end.
