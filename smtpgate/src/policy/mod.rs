@@ -5,5 +5,29 @@
 //! image to the next table is a list of [`ops::Op`]s, after each single one of which every source has its old or its
 //! new verdict.
 
+mod bans;
+pub mod compile;
+pub mod diff;
+pub mod evaluate;
+mod front;
+pub mod image;
 pub mod intent;
+pub mod maps;
 pub mod ops;
+pub mod prefix;
+pub mod sizes;
+pub mod table;
+pub mod trie;
+
+pub use compile::compile;
+pub use diff::NeedsGeneration;
+pub use evaluate::{Rule, Ruling, evaluate};
+pub use image::{Fill, Image, NotBanned};
+pub use intent::{Ban, Gate, Intent};
+pub use maps::Maps;
+pub use ops::{Op, Sizes};
+pub use sizes::{DoesNotFit, Limits};
+pub use table::{Ends, GateTable, Single};
+
+#[cfg(test)]
+mod tests;
