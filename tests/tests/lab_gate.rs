@@ -100,6 +100,19 @@ fn lab_gate_greets_tokyo_and_the_rest_of_the_world_hears_nothing() {
     for line in new_lines(&host, known) {
         assert!(line.contains(&last.to_string()), "{line}");
     }
+
+    let status = gate.json(&["status"]).unwrap();
+    assert_eq!(status["enforcing"], true, "{status:#}");
+    assert_eq!(status["interfaces"][0]["attach"], "native", "{status:#}");
+    let counters = status["counters"].as_array().unwrap();
+    let outside = counters
+        .iter()
+        .filter(|row| row["verdict"] == "drop" && row["reason"] == "outside");
+    let refused: u64 = outside.filter_map(|row| row["packets"].as_u64()).sum();
+    assert!(
+        refused >= 2000,
+        "{refused} of more than 2,000 refusals are counted: {status:#}"
+    );
 }
 
 #[test]
@@ -209,11 +222,7 @@ fn lab_gate_reads_every_form_of_the_maillog_and_follows_it_through_rotation() {
         rotate(&host, log);
         guess(&mut smtp, 2);
         let end = smtp.ended(PATIENCE).unwrap();
-        assert!(
-            matches!(end, Some(Err(_))),
-            "{log:?}: {end:?}\n{}",
-            gate.said().unwrap()
-        );
+        assert!(matches!(end, Some(Err(_))), "{log:?}: {end:?}\n{}", gate.said());
         silence(&internet.tokyo, &[guesser], &[587]);
     }
 }

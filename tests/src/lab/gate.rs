@@ -22,7 +22,14 @@ pub struct Gate<'a> {
     binary: PathBuf,
     /// Its configuration, as the host sees it.
     config: PathBuf,
-    daemon: Option<Child>,
+    daemon: Option<Daemon>,
+}
+
+#[derive(Debug)]
+struct Daemon {
+    process: Child,
+    /// What it says on standard output, line by line.
+    told: mpsc::Receiver<String>,
 }
 
 impl<'a> Gate<'a> {
@@ -118,12 +125,11 @@ impl<'a> Gate<'a> {
         let mut command = self.command(&[&["run"], more].concat());
         let log = self.host.seen(&self.path("daemon.log"));
         let log = fs::File::options().create(true).append(true).open(log)?;
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn()?;
-        let stdout = child.stdout.take();
-        self.daemon = Some(child);
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn()?;
+        let stdout = process.stdout.take();
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
-            // Read on after `ready`: a daemon must not stop because nobody reads what it says.
+            // Read to the end, whether someone listens or not: a daemon must not stand still because of a full pipe.
             for line in stdout
                 .into_iter()
                 .flat_map(|out| BufReader::new(out).lines())
@@ -132,14 +138,24 @@ impl<'a> Gate<'a> {
                 let _ = tell.send(line);
             }
         });
+        self.daemon = Some(Daemon { process, told });
+        self.wait_told(&["ready"]).map(drop)
+    }
+
+    /// Waits until the daemon says a line with all of `words` on standard output, and gives it.
+    pub fn wait_told(&self, words: &[&str]) -> Result<String> {
+        let daemon = self.daemon.as_ref().context("the daemon does not run")?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.trim() == "ready" => return Ok(()),
+            match daemon
+                .told
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                Ok(line) if words.iter().all(|word| line.contains(word)) => return Ok(line),
                 Ok(_) => {}
-                Err(mpsc::RecvTimeoutError::Timeout) => bail!("smtpgate run: not ready in time\n{}", self.said()?),
+                Err(mpsc::RecvTimeoutError::Timeout) => bail!("smtpgate run: no line with {words:?}\n{}", self.said()),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    bail!("smtpgate run: ended before it was ready\n{}", self.said()?)
+                    bail!("smtpgate run: ended before it said {words:?}\n{}", self.said())
                 }
             }
         }
@@ -148,33 +164,34 @@ impl<'a> Gate<'a> {
     /// `kill -9`, if it runs.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut daemon) = self.daemon.take() {
-            daemon.kill()?;
-            daemon.wait()?;
+            daemon.process.kill()?;
+            daemon.process.wait()?;
         }
         Ok(())
     }
 
     /// SIGTERM, and how it ended.
     pub fn stop(&mut self) -> Result<ExitStatus> {
-        let mut daemon = self.daemon.take().context("the daemon does not run")?;
-        let pid = rustix::process::Pid::from_child(&daemon);
+        let mut process = self.daemon.take().context("the daemon does not run")?.process;
+        let pid = rustix::process::Pid::from_child(&process);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = daemon.try_wait()? {
+            if let Some(status) = process.try_wait()? {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                daemon.kill()?;
-                bail!("smtpgate run: does not end on SIGTERM\n{}", self.said()?);
+                process.kill()?;
+                bail!("smtpgate run: does not end on SIGTERM\n{}", self.said());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// What the daemons of this gate have written to standard error.
-    pub fn said(&self) -> Result<String> {
-        Ok(fs::read_to_string(self.host.seen(&self.path("daemon.log"))).unwrap_or_default())
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.host.seen(&self.path("daemon.log"))).unwrap_or_default()
     }
 }
 
