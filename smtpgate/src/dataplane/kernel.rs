@@ -1,0 +1,160 @@
+//! What this kernel can do, and whether this process may: asked before anything is made, so that what is missing is
+//! named instead of an `EPERM` from the depths.
+
+use std::path::{Path, PathBuf};
+
+use aya::util::KernelVersion;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::CapabilitySet;
+
+use super::error::Error;
+
+/// linux/magic.h.
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// Features that newer kernels have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// XDP programs for frames in several buffers: Linux 5.18.
+    pub frags: bool,
+    /// tc programs in links: Linux 6.6.
+    pub tcx: bool,
+}
+
+impl Kernel {
+    /// Of the running kernel; an error when it cannot run the gate at all.
+    pub fn probe() -> Result<Self, Error> {
+        let version = KernelVersion::current().map_err(|_| Error::KernelTooOld { running: release() })?;
+        Self::of(version)
+    }
+
+    fn of(version: KernelVersion) -> Result<Self, Error> {
+        if version < KernelVersion::new(5, 10, 0) {
+            return Err(Error::KernelTooOld {
+                running: version.to_string(),
+            });
+        }
+        Ok(Self {
+            frags: version >= KernelVersion::new(5, 18, 0),
+            tcx: version >= KernelVersion::new(6, 6, 0),
+        })
+    }
+}
+
+fn release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+/// Whether this process may load programs and attach them to interfaces (capabilities(7)).
+pub(super) fn privileges() -> Result<(), Error> {
+    let effective = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    missing(effective).map_or(Ok(()), |capability| Err(Error::Capability { capability }))
+}
+
+fn missing(effective: CapabilitySet) -> Option<&'static str> {
+    if !effective.intersects(CapabilitySet::BPF | CapabilitySet::SYS_ADMIN) {
+        return Some("CAP_BPF");
+    }
+    if !effective.contains(CapabilitySet::NET_ADMIN) {
+        return Some("CAP_NET_ADMIN");
+    }
+    None
+}
+
+/// Lifts the limit on locked memory, against which kernels before 5.11 count maps and programs. A failure shows when
+/// they are made, with the kernel's own words.
+pub(super) fn lift_memlock() {
+    if KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 11, 0)) {
+        return;
+    }
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if setrlimit(Resource::Memlock, unlimited).is_err() {
+        let maximum = getrlimit(Resource::Memlock).maximum;
+        let _ = setrlimit(
+            Resource::Memlock,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        );
+    }
+}
+
+/// Whether `pins`, or the nearest folder above it that exists, is on a BPF file system.
+pub(super) fn bpffs(pins: &Path) -> Result<(), Error> {
+    let no = || Error::NoBpfFs {
+        path: pins.to_owned(),
+        mount: mount_point(pins),
+    };
+    let existing = pins.ancestors().find(|path| path.exists()).ok_or_else(no)?;
+    let stat = rustix::fs::statfs(existing).map_err(|_| no())?;
+    // The type's width differs between architectures, the magic number has 32 bits.
+    #[allow(clippy::cast_sign_loss, reason = "compared in its low 32 bits")]
+    let kind = stat.f_type as u64 & 0xffff_ffff;
+    if kind == BPF_FS_MAGIC { Ok(()) } else { Err(no()) }
+}
+
+/// Where a BPF file system is to be mounted for these pins: at the usual place if they lie there, else at the pins.
+fn mount_point(pins: &Path) -> PathBuf {
+    let usual = Path::new("/sys/fs/bpf");
+    if pins.starts_with(usual) {
+        usual.to_owned()
+    } else {
+        pins.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dataplane_kernel_knows_what_came_when() {
+        let table = [
+            ((5, 4, 0), None),
+            ((5, 9, 16), None),
+            ((5, 10, 0), Some((false, false))),
+            ((5, 17, 9), Some((false, false))),
+            ((5, 18, 0), Some((true, false))),
+            ((6, 1, 90), Some((true, false))),
+            ((6, 6, 0), Some((true, true))),
+            ((7, 2, 0), Some((true, true))),
+        ];
+        for ((a, b, c), expected) in table {
+            let found = Kernel::of(KernelVersion::new(a, b, c)).ok();
+            assert_eq!(found.map(|kernel| (kernel.frags, kernel.tcx)), expected, "{a}.{b}.{c}");
+        }
+        let error = Kernel::of(KernelVersion::new(4, 19, 1)).unwrap_err().to_string();
+        assert!(error.contains("4.19.1") && error.contains("5.10"), "{error}");
+    }
+
+    #[test]
+    fn dataplane_kernel_names_the_missing_capability() {
+        let (bpf, net, all) = (CapabilitySet::BPF, CapabilitySet::NET_ADMIN, CapabilitySet::SYS_ADMIN);
+        for (name, has, expected) in [
+            ("none", CapabilitySet::empty(), Some("CAP_BPF")),
+            ("network alone", net, Some("CAP_BPF")),
+            ("bpf alone", bpf, Some("CAP_NET_ADMIN")),
+            ("both", bpf | net, None),
+            ("old root", all | net, None),
+        ] {
+            assert_eq!(missing(has), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn dataplane_kernel_says_how_to_mount_the_bpf_file_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = folder.path().join("a/b");
+        let error = bpffs(&pins).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("mount -t bpf bpf {}", pins.display())),
+            "{error}"
+        );
+        assert_eq!(mount_point(Path::new("/sys/fs/bpf/smtpgate")), Path::new("/sys/fs/bpf"));
+    }
+}
