@@ -12,17 +12,10 @@ pub const EVIDENCE_WIDTH: usize = 300;
 /// A line in printable characters: controls, invisible direction marks and bytes that are not UTF-8 become `\n`,
 /// `\u{202e}`, `\xff`; a backslash is doubled. Cut at [`EVIDENCE_WIDTH`], never within an escape.
 pub fn escape(line: &[u8]) -> String {
-    // Almost every line is printable ASCII from end to end.
-    let is_ascii = |&byte: &u8| matches!(byte, b' '..=b'~') && byte != b'\\';
-    let mut width = line
-        .iter()
-        .take(EVIDENCE_WIDTH)
-        .take_while(|byte| is_ascii(byte))
-        .count();
-    let (ascii, rest) = line.split_at(width);
-    let mut text = String::from_utf8_lossy(ascii).into_owned();
+    let mut text = String::new();
+    let mut width = 0;
     let mut piece = String::new();
-    for chunk in rest.utf8_chunks() {
+    for chunk in line.utf8_chunks() {
         let valid = chunk.valid().chars().map(Ok);
         for part in valid.chain(chunk.invalid().iter().map(Err)) {
             piece.clear();

@@ -30,7 +30,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Header<'_>> {
         Some(tag) => (&b""[..], tag, rest),
         None => {
             let (mut tag, mut message) = word(rest)?;
-            if tag.starts_with(b"mail.") && !tag.ends_with(b":") {
+            if tag.starts_with(b"mail.") {
                 // BusyBox's syslogd: `host mail.info program[pid]:`
                 (tag, message) = word(message)?;
             }

@@ -231,6 +231,3 @@ fn too_many_errors(message: &[u8]) -> Option<Reading<'_>> {
     };
     rest.is_empty().then_some(reading)
 }
-
-#[cfg(test)]
-mod tests;

@@ -36,7 +36,7 @@ use jiff::Timestamp;
 
 use crate::config::Database;
 use guard::Size;
-use last_good::{Head, LastGood};
+use last_good::LastGood;
 use ranges::{Coverage, Ranges};
 use table::CountryTable;
 
@@ -120,10 +120,14 @@ impl Sources {
         };
         let resolved = self.fresh(spec).map_err(failed)?;
         if is_kept(spec)
-            && let Some(last) = self.last_good.head(spec)
+            && let Some(copy) = self.last_good.read(spec)
         {
             let path = self.last_good.path(spec);
-            guard::check(&last.size, &resolved.size()).map_err(|why| {
+            guard::check(
+                &size_of(&copy.ranges.to_nets(), copy.ranges.coverage()),
+                &resolved.size(),
+            )
+            .map_err(|why| {
                 let accept = format!("refused; if that is meant, remove {} and try again", path.display());
                 failed(format!("{}: {why}: {accept}", named(spec, &resolved.origin)))
             })?;
@@ -134,13 +138,13 @@ impl Sources {
     /// Resolves a source from its own data, or from its last good copy if that fails. See the module's head.
     pub fn resolve_or_last_good(&self, spec: &Spec) -> Result<Resolved, SourceError> {
         self.resolve(spec).or_else(|error| {
-            let Some((head, ranges)) = is_kept(spec).then(|| self.last_good.read(spec)).flatten() else {
+            let Some(copy) = is_kept(spec).then(|| self.last_good.read(spec)).flatten() else {
                 return Err(error);
             };
-            let age = head.date.map_or(String::new(), |date| {
+            let age = copy.date.map_or(String::new(), |date| {
                 format!(" of {}", date.strftime("%Y-%m-%d %H:%M UTC"))
             });
-            let mut resolved = resolved(spec, &ranges, head.origin, head.date);
+            let mut resolved = resolved(spec, &copy.ranges, copy.origin, copy.date);
             resolved.last_good = true;
             resolved.warning = Some(format!("{error}\n{spec}: its last good copy{age} stays in force"));
             Ok(resolved)
@@ -154,13 +158,10 @@ impl Sources {
             .iter()
             .filter(|resolved| is_kept(&resolved.spec) && !resolved.last_good)
         {
-            let kept = Head {
-                origin: resolved.origin.clone(),
-                date: resolved.date,
-                fingerprint: resolved.fingerprint,
-                size: resolved.size(),
-            };
-            let same = self.last_good.head(&resolved.spec).is_some_and(|head| head == kept);
+            let same = self.last_good.read(&resolved.spec).is_some_and(|copy| {
+                (copy.origin, copy.date, copy.ranges.fingerprint())
+                    == (resolved.origin.clone(), resolved.date, resolved.fingerprint)
+            });
             if !same {
                 self.last_good.write(resolved).map_err(|error| {
                     let path = self.last_good.path(&resolved.spec);
@@ -275,13 +276,17 @@ impl Sources {
 impl Resolved {
     /// Prefixes of each family, and what they cover.
     pub fn size(&self) -> Size {
-        // IPv4 comes first.
-        let v4_prefixes = self.prefixes.partition_point(|net| matches!(net, IpNet::V4(_)));
-        Size {
-            v4_prefixes,
-            v6_prefixes: self.prefixes.len() - v4_prefixes,
-            coverage: self.coverage,
-        }
+        size_of(&self.prefixes, self.coverage)
+    }
+}
+
+fn size_of(prefixes: &[IpNet], coverage: Coverage) -> Size {
+    // IPv4 comes first.
+    let v4_prefixes = prefixes.partition_point(|net| matches!(net, IpNet::V4(_)));
+    Size {
+        v4_prefixes,
+        v6_prefixes: prefixes.len() - v4_prefixes,
+        coverage,
     }
 }
 
