@@ -6,6 +6,7 @@
 //! folder of the file that holds them (a file in `config.d` counts as standing beside `config.toml`).
 
 pub mod duration;
+mod peek;
 mod read;
 mod tree;
 
