@@ -1,1 +1,20 @@
 //! The engine that joins configuration, ledger, policy and data plane, and the service around it.
+
+mod assemble;
+mod bans;
+pub mod client;
+pub mod clock;
+pub mod engine;
+pub mod failure;
+mod interfaces;
+pub mod lock;
+pub mod overrides;
+pub mod protocol;
+pub mod report;
+mod server;
+pub mod service;
+mod views;
+mod watch;
+
+/// Name of the control socket in the run folder.
+pub const SOCKET: &str = "control.sock";

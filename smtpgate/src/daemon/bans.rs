@@ -1,0 +1,374 @@
+//! Bans and exceptions: the operator's, and those that the maillog has earned.
+
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
+use smtpgate_common::ban::ticks;
+
+use super::{
+    clock::Moment,
+    engine::Engine,
+    failure::Failure,
+    report::{Applied, Banned, Unbanned},
+};
+use crate::{
+    dataplane::{self, Cut},
+    detect::{Observed, Standing},
+    ledger::{Ban, Exception, Origin},
+    maillog::{self, Batch},
+    policy::{image::NotBanned, table::Single},
+};
+
+/// A ban with its evidence, as the ledger takes it.
+type Evidenced = (Ban, Vec<String>);
+
+impl Engine {
+    /// Refuses all of `prefixes`, or none of them.
+    pub(super) fn ban(&mut self, prefixes: &[IpNet], seconds: Option<u64>, reason: &str) -> Result<Banned, Failure> {
+        let now = Timestamp::now();
+        let until = match seconds {
+            None => None,
+            Some(seconds) => Some(
+                i64::try_from(seconds)
+                    .ok()
+                    .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds)).ok())
+                    .ok_or_else(|| Failure::Usage("--for: too long; leave it out to ban until `unban`".to_owned()))?,
+            ),
+        };
+        let mut notes = Vec::new();
+        for prefix in prefixes {
+            let widest = if matches!(prefix, IpNet::V4(_)) {
+                WIDEST_BAN4
+            } else {
+                WIDEST_BAN6
+            };
+            if prefix.prefix_len() < widest {
+                return Err(Failure::Usage(format!(
+                    "{prefix} is wider than a ban may be (/{widest}): what is never to be let in belongs into `block`, \
+                     or is left out of `allow`; nothing was changed"
+                )));
+            }
+            if let Some(who) = self.assembled.trusted_by(*prefix) {
+                return Err(Failure::Failed(format!(
+                    "{prefix} is trusted, and trust is never banned: {who}; nothing was changed"
+                )));
+            }
+            let within = self.assembled.trusted_within(*prefix);
+            if within > 0 {
+                notes.push(format!("{within} trusted prefix(es) inside {prefix} still pass"));
+            }
+        }
+        let bans: Vec<Evidenced> = prefixes
+            .iter()
+            .map(|prefix| {
+                let returns = self.bans.get(prefix).map_or(0, |known| known.returns);
+                let ban = Ban {
+                    prefix: prefix.trunc(),
+                    since: now,
+                    until,
+                    returns,
+                    reason: reason.to_owned(),
+                    rule: None,
+                    origin: Origin::Operator,
+                };
+                (ban, Vec::new())
+            })
+            .collect();
+        self.enforce(&bans)?;
+        let cut = self.cut(&bans);
+        self.ledger.record(&[], &bans, None, now).map_err(|error| {
+            Failure::Failed(format!(
+                "refused by the kernel now, but not recorded, so gone with the next load: {error}"
+            ))
+        })?;
+        let banned = bans.into_iter().map(|(ban, _)| ban.prefix).collect();
+        Ok(Banned {
+            banned,
+            until,
+            cut,
+            in_kernel: self.plane.is_some(),
+            notes,
+        })
+    }
+
+    /// Has the kernel refuse them, and knows of them from now on.
+    fn enforce(&mut self, bans: &[Evidenced]) -> Result<(), Failure> {
+        let before: Vec<Option<Ban>> = bans
+            .iter()
+            .map(|(ban, _)| self.bans.insert(ban.prefix, ban.clone()))
+            .collect();
+        let done = self.enforce_in_kernel(bans);
+        if done.is_err() {
+            for ((ban, _), before) in bans.iter().zip(before) {
+                match before {
+                    Some(before) => self.bans.insert(ban.prefix, before),
+                    None => self.bans.remove(&ban.prefix),
+                };
+            }
+        }
+        done
+    }
+
+    fn enforce_in_kernel(&mut self, bans: &[Evidenced]) -> Result<(), Failure> {
+        if self.plane.is_none() {
+            return Ok(());
+        }
+        let now = Moment::now();
+        // Single sources have a table of their own; anything else is for the compiler.
+        let Some(image) = &mut self.image else {
+            return self.recompile();
+        };
+        image.set_now(ticks(now.boot_ns));
+        let mut ops = Vec::new();
+        let mut compile = false;
+        for (ban, _) in bans {
+            let until = now.ticks_until(ban.until);
+            match Single::of(ban.prefix).map(|single| image.ban(single, until)) {
+                Some(Ok(some)) => ops.extend(some),
+                Some(Err(NotBanned::Trusted)) => {}
+                Some(Err(NotBanned::PartTrusted | NotBanned::Full(_))) | None => compile = true,
+            }
+        }
+        self.perform(&ops)?;
+        if compile { self.recompile() } else { Ok(()) }
+    }
+
+    /// Destroys the banned sources' established connections to gated ports; returns how many.
+    fn cut(&self, bans: &[Evidenced]) -> u64 {
+        let gated = |port: u16| self.config.gates.iter().any(|gate| gate.ports.contains(&port));
+        let mut cut = 0;
+        for (ban, _) in bans {
+            match dataplane::cut(ban.prefix, gated) {
+                Ok(Cut::Done(sockets)) => cut += sockets as u64,
+                Ok(Cut::Unsupported) => {
+                    tracing::warn!(
+                        "this kernel cannot cut connections (no INET_DIAG_DESTROY); those that are open stay open"
+                    );
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!("the open connections of {} could not be cut: {error}", ban.prefix);
+                    break;
+                }
+            }
+        }
+        cut
+    }
+
+    /// Lifts exactly these bans, or every one.
+    pub(super) fn unban(&mut self, prefixes: &[IpNet], all: bool) -> Result<Unbanned, Failure> {
+        let now = Timestamp::now();
+        let prefixes: Vec<IpNet> = if all {
+            self.bans.keys().copied().collect()
+        } else {
+            prefixes.iter().map(IpNet::trunc).collect()
+        };
+        for prefix in &prefixes {
+            if !self.bans.contains_key(prefix) {
+                let wider = self.wider_ban(*prefix);
+                return Err(Failure::Failed(match wider {
+                    Some(wider) => format!(
+                        "{prefix} is not banned by itself, but inside {wider}: lift that ban; nothing was changed"
+                    ),
+                    None => format!("{prefix} is not banned (`smtpgate list` shows who is); nothing was changed"),
+                }));
+            }
+        }
+        let lifted: Vec<Ban> = prefixes.iter().filter_map(|prefix| self.bans.remove(prefix)).collect();
+        if let Err(failure) = self.lift_in_kernel(&lifted) {
+            self.bans.extend(lifted.into_iter().map(|ban| (ban.prefix, ban)));
+            return Err(failure);
+        }
+        let mut notes = Vec::new();
+        for prefix in &prefixes {
+            self.ledger.unban(*prefix, now).map_err(|error| {
+                Failure::Failed(format!(
+                    "lifted in the kernel, but not recorded, so back with the next load: {error}"
+                ))
+            })?;
+            self.detector.pardon(prefix.addr());
+            if let Some(wider) = self.wider_ban(*prefix) {
+                notes.push(format!("{prefix} is still refused: the ban of {wider} holds it"));
+            }
+        }
+        Ok(Unbanned {
+            unbanned: prefixes,
+            notes,
+        })
+    }
+
+    /// A ban that holds `prefix` among others.
+    fn wider_ban(&self, prefix: IpNet) -> Option<IpNet> {
+        std::iter::successors(prefix.supernet(), IpNet::supernet).find(|wider| self.bans.contains_key(wider))
+    }
+
+    fn lift_in_kernel(&mut self, lifted: &[Ban]) -> Result<(), Failure> {
+        if self.plane.is_none() {
+            return Ok(());
+        }
+        let Some(image) = &mut self.image else {
+            return self.recompile();
+        };
+        image.set_now(ticks(Moment::now().boot_ns));
+        let mut ops = Vec::new();
+        let mut compile = false;
+        for ban in lifted {
+            // A single that the compiler had to take (part of it is trusted) is in no table of singles.
+            match Single::of(ban.prefix).filter(|single| image.single(*single).is_some()) {
+                Some(single) => ops.extend(image.unban(single)),
+                None => compile = true,
+            }
+        }
+        self.perform(&ops)?;
+        if compile { self.recompile() } else { Ok(()) }
+    }
+
+    pub(super) fn allow(&mut self, prefix: IpNet, gate: Option<String>, note: String) -> Result<Applied, Failure> {
+        self.known_gate(gate.as_deref())?;
+        let exception = Exception {
+            prefix: prefix.trunc(),
+            gate,
+            since: Timestamp::now(),
+            note,
+        };
+        let mut assembled = self.assembled.clone();
+        assembled
+            .exceptions
+            .retain(|known| (known.prefix, &known.gate) != (exception.prefix, &exception.gate));
+        assembled.exceptions.push(exception.clone());
+        let mut applied = self.put_in_force(self.config.clone(), assembled)?;
+        self.ledger.allow(&exception).map_err(Failure::failed)?;
+        for ban in self
+            .bans
+            .values()
+            .filter(|ban| ban.prefix.contains(&prefix) || prefix.contains(&ban.prefix))
+        {
+            applied.notes.push(format!(
+                "the ban of {} still stands; `smtpgate unban {}` lifts it",
+                ban.prefix, ban.prefix
+            ));
+        }
+        Ok(applied)
+    }
+
+    pub(super) fn disallow(&mut self, prefix: IpNet, gate: Option<String>) -> Result<Applied, Failure> {
+        let prefix = prefix.trunc();
+        let mut assembled = self.assembled.clone();
+        let before = assembled.exceptions.len();
+        assembled
+            .exceptions
+            .retain(|known| (known.prefix, &known.gate) != (prefix, &gate));
+        if assembled.exceptions.len() == before {
+            return Err(Failure::Failed(format!(
+                "there is no exception for {prefix}{} (`smtpgate list` shows them); nothing was changed",
+                gate.map(|gate| format!(" at gate {gate}")).unwrap_or_default()
+            )));
+        }
+        let applied = self.put_in_force(self.config.clone(), assembled)?;
+        self.ledger.disallow(prefix, gate.as_deref()).map_err(Failure::failed)?;
+        Ok(applied)
+    }
+
+    fn known_gate(&self, gate: Option<&str>) -> Result<(), Failure> {
+        let Some(gate) = gate else { return Ok(()) };
+        if self.config.gates.iter().any(|known| known.name == gate) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.config.gates.iter().map(|known| known.name.as_str()).collect();
+        Err(Failure::Usage(format!(
+            "there is no gate `{gate}`: the gates are {}",
+            names.join(", ")
+        )))
+    }
+
+    /// Reads a batch of the maillog: bans whom it convicts, then records what it held and how far it was read.
+    pub(super) fn read(&mut self, batch: &Batch, clock: &maillog::Clock) {
+        let mut offences = Vec::new();
+        let mut bans: Vec<Evidenced> = Vec::new();
+        let arrival = Timestamp::now();
+        for line in batch.lines() {
+            let Some(event) = maillog::parse(line) else { continue };
+            let now = if batch.backlog {
+                clock.resolve(event.time).unwrap_or(arrival)
+            } else {
+                arrival
+            };
+            let Self {
+                detector,
+                assembled,
+                bans: known,
+                ledger,
+                ..
+            } = self;
+            let Observed { offence, decision } = detector.observe(&event, line, now, |address, prefix| {
+                if assembled.trusted_by(address.into()).is_some() {
+                    Standing::Trusted
+                } else if known
+                    .get(&prefix)
+                    .is_some_and(|ban| ban.until.is_none_or(|until| until > now))
+                {
+                    Standing::Banned
+                } else {
+                    Standing::Free(ledger.past(prefix).unwrap_or_else(|error| {
+                        tracing::warn!("{error}; {prefix} counts as a first offender");
+                        None
+                    }))
+                }
+            });
+            offences.extend(offence);
+            let Some(decision) = decision else { continue };
+            let ban: Evidenced = decision.into();
+            // Of a log that is read back, a ban that would be over by now is history only.
+            if ban.0.until.is_none_or(|until| until > arrival) {
+                self.enforce_and_tell(&ban);
+            }
+            bans.push(ban);
+        }
+        if let Err(error) = self.ledger.record(&offences, &bans, Some(&batch.position), arrival) {
+            tracing::error!("{error}; bans hold in the kernel, but a restart would not know of them");
+        }
+    }
+
+    fn enforce_and_tell(&mut self, ban: &Evidenced) {
+        let one = std::slice::from_ref(ban);
+        if let Err(failure) = self.enforce(one) {
+            tracing::error!("{} could not be banned: {failure}", ban.0.prefix);
+            return;
+        }
+        let cut = self.cut(one);
+        let until = ban.0.until.map(|until| until.to_string()).unwrap_or_default();
+        tracing::info!(prefix = %ban.0.prefix, %until, cut, "banned {}: {}", ban.0.prefix, ban.0.reason);
+    }
+
+    /// Forgets bans that have ended. In the kernel they ended by themselves; this makes room.
+    pub(super) fn sweep(&mut self) -> Result<(), Failure> {
+        let now = Moment::now();
+        let ended: Vec<IpNet> = self
+            .bans
+            .values()
+            .filter(|ban| ban.until.is_some_and(|until| until <= now.wall))
+            .map(|ban| ban.prefix)
+            .collect();
+        for prefix in &ended {
+            self.bans.remove(prefix);
+        }
+        if let Some(image) = &mut self.image {
+            image.set_now(ticks(now.boot_ns));
+            let ops = image.sweep(SWEPT_AT_ONCE);
+            self.perform(&ops)?;
+        }
+        // Ended bans of prefixes leave their cells to the compiler.
+        if ended.iter().any(|prefix| Single::of(*prefix).is_none()) {
+            self.recompile()
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Shortest IPv4 prefix that can be banned: the largest block that the registries ever gave to one holder.
+const WIDEST_BAN4: u8 = 8;
+/// Shortest IPv6 prefix that can be banned: wider than any registry gives to one holder.
+const WIDEST_BAN6: u8 = 16;
+
+/// Ended bans whose places are freed in one go: what keeps the daemon's loop short.
+const SWEPT_AT_ONCE: usize = 4096;

@@ -1,0 +1,410 @@
+//! What changes the gate and what is asked of it. The daemon owns one engine for its life; a verb without a daemon makes
+//! one for a moment. Both hold the lock, so there is one writer at a time.
+//!
+//! The order of every change: decide all of it, then the kernel, then what is remembered. What fails before the kernel
+//! has changed nothing.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use ipnet::IpNet;
+use smtpgate_common::ban::ticks;
+
+use super::{
+    assemble::{Assembled, Strictness},
+    clock::Moment,
+    failure::Failure,
+    lock::Lock,
+    overrides::Overrides,
+    protocol::Request,
+    report::{Applied, Checked, Needs, Unloaded},
+    views,
+};
+use crate::{
+    config::{Config, Paths},
+    dataplane::{self, Dataplane, Drift, Kernel, Removed},
+    detect::{DetectConfig, Detector},
+    ledger::{self, Ledger},
+    policy::{
+        compile::compile,
+        image::Image,
+        intent::Ban,
+        ops::{Op, Sizes},
+        sizes::Limits,
+        table::GateTable,
+    },
+    sources::{Resolved, Sources, host::Host},
+};
+
+/// The gate with all that belongs to it.
+pub struct Engine {
+    /// In force, options included.
+    pub(super) config: Config,
+    pub(super) overrides: Overrides,
+    config_path: Option<PathBuf>,
+    _lock: Lock,
+    pub(super) ledger: Ledger,
+    pub(super) assembled: Assembled,
+    /// Bans in force, by prefix.
+    pub(super) bans: BTreeMap<IpNet, ledger::Ban>,
+    kernel: Kernel,
+    /// The loaded gate; none where there is none, or one of another layout.
+    pub(super) plane: Option<Dataplane>,
+    /// The kernel's maps, once this engine has made them; a gate that was found loaded has none.
+    pub(super) image: Option<Image>,
+    pub(super) detector: Detector,
+    /// Counts the generations that this engine has made; events and tokens belong to one.
+    pub(super) generation: u64,
+    /// Differences between kernel and image that were found and repaired.
+    pub(super) drift: u64,
+}
+
+impl Engine {
+    /// Takes the lock, opens ledger and pins, asks every source (the last good copy serves for one that fails).
+    ///
+    /// # Errors
+    /// Whatever of these cannot be had. The gate is as it was.
+    pub fn open(config: Config, overrides: Overrides, config_path: Option<PathBuf>) -> Result<Self, Failure> {
+        let config = overrides.over(config);
+        let kernel = Kernel::probe().map_err(Failure::failed)?;
+        let lock = Lock::take(&config.paths.run)?;
+        let state = &config.paths.state;
+        fs::create_dir_all(state)
+            .map_err(|error| Failure::Failed(format!("{}: {error}; run as root?", state.display())))?;
+        let ledger = Ledger::open(&state.join("ledger.db")).map_err(Failure::failed)?;
+        let now = Moment::now();
+        let bans = ledger.live_bans(now.wall).map_err(Failure::failed)?;
+        let exceptions = ledger.exceptions().map_err(Failure::failed)?;
+        let sources = Sources::new(&config.geoip.database, state);
+        let assembled = Assembled::of(&config, &sources, Strictness::LastGood, host()?, exceptions)?;
+        let plane = match Dataplane::open(&config.paths.pins, kernel) {
+            Ok(plane) => Some(plane),
+            // Of another layout: loading replaces it, and nothing else can be done with it.
+            Err(dataplane::Error::NotLoaded { .. } | dataplane::Error::Layout { .. }) => None,
+            Err(error) => return Err(Failure::failed(error)),
+        };
+        let mut detector = Detector::new(detect_config(&config));
+        let since = now.wall.checked_sub(config.detect.findtime).unwrap_or(now.wall);
+        for offence in ledger.offences_since(since).map_err(Failure::failed)? {
+            detector.restore(&offence);
+        }
+        Ok(Self {
+            config,
+            overrides,
+            config_path,
+            _lock: lock,
+            ledger,
+            assembled,
+            bans: bans.into_iter().map(|ban| (ban.prefix, ban)).collect(),
+            kernel,
+            plane,
+            image: None,
+            detector,
+            generation: 0,
+            drift: 0,
+        })
+    }
+
+    /// For a verb when no daemon runs: with the options that the loaded gate was loaded with.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn beside_no_daemon(config: Config, config_path: Option<PathBuf>) -> Result<Self, Failure> {
+        if let Err(error @ dataplane::Error::Layout { .. }) =
+            Kernel::probe().and_then(|kernel| Dataplane::open(&config.paths.pins, kernel))
+        {
+            return Err(Failure::failed(error));
+        }
+        let overrides = Overrides::remembered(&config.paths.run);
+        Self::open(config, overrides, config_path)
+    }
+
+    /// Answers a request of the protocol, but for [`Request::Unload`], which ends the engine.
+    ///
+    /// # Errors
+    /// As the verb's own.
+    pub fn handle(&mut self, request: Request) -> Result<serde_json::Value, Failure> {
+        fn report<T: serde::Serialize>(report: T) -> Result<serde_json::Value, Failure> {
+            serde_json::to_value(report).map_err(Failure::failed)
+        }
+        match request {
+            Request::Status => report(views::status(self)?),
+            Request::List => report(views::list(self)?),
+            Request::Explain { address } => report(views::explain(self, address)?),
+            Request::Ban {
+                prefixes,
+                seconds,
+                reason,
+            } => report(self.ban(&prefixes, seconds, &reason)?),
+            Request::Unban { prefixes, all } => report(self.unban(&prefixes, all)?),
+            Request::Allow { prefix, gate, note } => report(self.allow(prefix, gate, note)?),
+            Request::Disallow { prefix, gate } => report(self.disallow(prefix, gate)?),
+            Request::Reload => report(self.reload()?),
+            Request::Unload => report(self.unload()?),
+        }
+    }
+
+    /// Puts the gate up: new maps, new program, on every interface that should be guarded.
+    ///
+    /// # Errors
+    /// When the policy does not fit, the kernel refuses, or an interface cannot be guarded. The gate is as it was then:
+    /// what was attached before stays so, what was not is not.
+    pub fn load(&mut self) -> Result<Applied, Failure> {
+        let wanted = self.wanted_interfaces()?;
+        let table = self.table(&self.config, &self.assembled);
+        let fresh = self.plane.is_none();
+        self.install(&table, &limits(&self.config))?;
+        let mut notes = self.assembled.warnings(&self.config);
+        match self.guard(&wanted) {
+            Ok(told) => notes.extend(told),
+            Err(failure) => {
+                if fresh {
+                    self.unload()?;
+                }
+                return Err(failure);
+            }
+        }
+        self.remember(&mut notes);
+        Ok(Applied {
+            how: "generation".to_owned(),
+            operations: 0,
+            prefixes: prefixes(&table),
+            notes,
+        })
+    }
+
+    /// Reads the configuration again and puts it in force.
+    ///
+    /// # Errors
+    /// When anything in it or in a source is wrong: nothing has changed then.
+    pub fn reload(&mut self) -> Result<Applied, Failure> {
+        let config = Config::load(self.config_path.as_deref()).map_err(Failure::usage)?;
+        let config = self.overrides.over(config);
+        if config.paths != self.config.paths {
+            return Err(Failure::Usage(
+                "[paths] cannot change while the gate is up: `smtpgate unload`, then start again".to_owned(),
+            ));
+        }
+        self.apply(config, Strictness::Refuse)
+    }
+
+    /// Asks the sources again, because their data, or this host's addresses, may have changed.
+    ///
+    /// # Errors
+    /// When the kernel refuses the change.
+    pub fn refresh(&mut self) -> Result<Applied, Failure> {
+        self.apply(self.config.clone(), Strictness::LastGood)
+    }
+
+    fn apply(&mut self, config: Config, strictness: Strictness) -> Result<Applied, Failure> {
+        let sources = Sources::new(&config.geoip.database, &config.paths.state);
+        let exceptions = self.ledger.exceptions().map_err(Failure::failed)?;
+        let assembled = Assembled::of(&config, &sources, strictness, host()?, exceptions)?;
+        self.put_in_force(config, assembled)
+    }
+
+    /// The one way in which a policy comes into force.
+    pub(super) fn put_in_force(&mut self, config: Config, assembled: Assembled) -> Result<Applied, Failure> {
+        let table = self.table(&config, &assembled);
+        Sizes::for_table(&table, &limits(&config)).map_err(Failure::usage)?;
+        let interfaces_changed = config.interfaces != self.config.interfaces;
+        let (how, operations) = self.change(&table, &config)?;
+        self.detector.reconfigure(detect_config(&config));
+        self.config = config;
+        self.assembled = assembled;
+        let mut notes = self.assembled.warnings(&self.config);
+        if interfaces_changed && self.plane.is_some() {
+            let wanted = self.wanted_interfaces()?;
+            notes.extend(self.guard(&wanted)?);
+        }
+        self.remember(&mut notes);
+        Ok(Applied {
+            how: how.to_owned(),
+            operations,
+            prefixes: prefixes(&table),
+            notes,
+        })
+    }
+
+    /// Compiles the policy and its bans again, after a change of either.
+    pub(super) fn recompile(&mut self) -> Result<(), Failure> {
+        let table = self.table(&self.config, &self.assembled);
+        self.change(&table, &self.config.clone()).map(|_| ())
+    }
+
+    /// Brings the kernel to `table`: in place if that can be, else by a new generation.
+    fn change(&mut self, table: &GateTable, config: &Config) -> Result<(&'static str, u64), Failure> {
+        if self.plane.is_none() {
+            return Ok(("stored", 0));
+        }
+        if let Some(image) = &mut self.image {
+            image.set_now(ticks(Moment::now().boot_ns));
+            match image.plan(table) {
+                Ok(ops) if ops.is_empty() => return Ok(("unchanged", 0)),
+                Ok(ops) => match self.perform(&ops) {
+                    Ok(()) => return Ok(("live", ops.len() as u64)),
+                    Err(error) => tracing::warn!("a change in place failed, new maps are made instead: {error}"),
+                },
+                Err(why) => tracing::info!("new maps are made: {why}"),
+            }
+        }
+        self.install(table, &limits(config))?;
+        Ok(("generation", 0))
+    }
+
+    fn install(&mut self, table: &GateTable, limits: &Limits) -> Result<(), Failure> {
+        let sizes = Sizes::for_table(table, limits).map_err(Failure::usage)?;
+        let image = Image::build(table, sizes).map_err(Failure::usage)?;
+        self.plane = Some(Dataplane::install(&self.config.paths.pins, self.kernel, &image).map_err(Failure::failed)?);
+        self.image = Some(image);
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// Has operations done that the image has taken in already.
+    pub(super) fn perform(&mut self, ops: &[Op]) -> Result<(), Failure> {
+        let Some(plane) = &mut self.plane else { return Ok(()) };
+        ops.iter()
+            .try_for_each(|op| plane.live_mut().apply(op))
+            .map_err(Failure::failed)
+    }
+
+    /// Compares the kernel's maps with what they should hold, and puts them right. Returns how many places differed.
+    ///
+    /// # Errors
+    /// When the maps cannot be read or written.
+    pub fn reconcile(&mut self) -> Result<u64, Failure> {
+        let (Some(plane), Some(image)) = (&mut self.plane, &self.image) else {
+            return Ok(0);
+        };
+        let found = plane.live().read().map_err(Failure::failed)?;
+        let Drift { ops, ports } = dataplane::drift(&found, image.maps());
+        let differences = ops.len() as u64 + u64::from(ports);
+        if differences > 0 {
+            self.drift += differences;
+            tracing::warn!(
+                "{differences} place(s) in the kernel's maps were not as the policy has them; they are put right"
+            );
+            if ports {
+                let table = self.table(&self.config, &self.assembled);
+                self.install(&table, &limits(&self.config))?;
+            } else {
+                self.perform(&ops)?;
+            }
+        }
+        Ok(differences)
+    }
+
+    fn table(&self, config: &Config, assembled: &Assembled) -> GateTable {
+        let now = Moment::now();
+        let bans = self
+            .bans
+            .values()
+            .map(|ban| Ban {
+                prefix: ban.prefix,
+                until: now.ticks_until(ban.until),
+            })
+            .collect();
+        compile(&assembled.intent(config, bans))
+    }
+
+    /// Takes the gate down.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn unload(&mut self) -> Result<Unloaded, Failure> {
+        self.image = None;
+        self.plane = None;
+        unload(&self.config.paths)
+    }
+
+    /// What is kept for the next start: last good copies, and the options.
+    fn remember(&self, notes: &mut Vec<String>) {
+        let sources = Sources::new(&self.config.geoip.database, &self.config.paths.state);
+        let applied: Vec<Resolved> = self
+            .assembled
+            .listed
+            .iter()
+            .map(|listed| listed.resolved.clone())
+            .collect();
+        if let Err(error) = sources.keep(&applied) {
+            notes.push(error);
+        }
+        let run = &self.config.paths.run;
+        if let Err(error) = self.overrides.remember(run) {
+            notes.push(format!("{}: {error}", run.display()));
+        }
+    }
+}
+
+/// Takes down the gate whose pins are in `paths`; needs nothing else.
+///
+/// # Errors
+/// What could not be removed.
+pub fn unload(paths: &Paths) -> Result<Unloaded, Failure> {
+    let removed = dataplane::unload(&paths.pins)
+        .map_err(Failure::failed)?
+        .into_iter()
+        .map(in_words)
+        .collect();
+    Overrides::forget(&paths.run);
+    Ok(Unloaded { removed })
+}
+
+fn in_words(removed: Removed) -> String {
+    match removed {
+        Removed::Attachment {
+            interface,
+            mode: Some(mode),
+        } => format!("the gate on {interface} ({mode})"),
+        Removed::Attachment { interface, mode: None } => format!("a dead link on {interface}"),
+        Removed::Generation(number) => format!("maps and programs (generation {number})"),
+        Removed::Counters => "the counters".to_owned(),
+    }
+}
+
+/// Validates what a configuration leads to, up to the sizes of the kernel's maps. Touches no kernel, takes no lock.
+///
+/// # Errors
+/// Every source that fails; a policy that does not fit.
+pub fn check(config: &Config) -> Result<Checked, Failure> {
+    let sources = Sources::new(&config.geoip.database, &config.paths.state);
+    let assembled = Assembled::of(config, &sources, Strictness::Refuse, host()?, Vec::new())?;
+    let table = compile(&assembled.intent(config, Vec::new()));
+    Sizes::for_table(&table, &limits(config)).map_err(Failure::usage)?;
+    Ok(Checked {
+        gates: views::gates(config),
+        sources: views::sources(config, &assembled),
+        needs: Needs {
+            prefixes4: table.cells4.len() as u64,
+            prefixes6: table.cells6.len() as u64,
+            singles: table.singles.len() as u64,
+        },
+        notes: assembled.warnings(config),
+    })
+}
+
+fn prefixes(table: &GateTable) -> u64 {
+    (table.cells4.len() + table.cells6.len()) as u64
+}
+
+fn host() -> Result<Host, Failure> {
+    Host::ask().map_err(Failure::failed)
+}
+
+fn limits(config: &Config) -> Limits {
+    let default = Limits::default();
+    Limits {
+        prefixes: config.limits.prefixes.unwrap_or(default.prefixes),
+        bans: config.limits.bans.unwrap_or(default.bans),
+        headroom: config.limits.headroom,
+    }
+}
+
+fn detect_config(config: &Config) -> DetectConfig {
+    DetectConfig {
+        maxretry: config.detect.maxretry,
+        findtime: config.detect.findtime,
+        bantime: config.detect.bantime,
+        bantime_max: config.detect.bantime_max,
+    }
+}

@@ -1,0 +1,279 @@
+//! What the verbs answer: stable field names, documented in `docs/json.md`. Text is made of these by the command line.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Answer of `status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether a foreign SYN is refused now on every interface that should be guarded.
+    pub enforcing: bool,
+    /// `enforce`, `observe`, or `mixed` over the gates.
+    pub mode: String,
+    /// Version of this command.
+    pub version: String,
+    /// The daemon, when one runs.
+    pub daemon: Option<DaemonState>,
+    /// The gates, in the configuration's order.
+    pub gates: Vec<GateState>,
+    /// Where the gate is attached, or should be.
+    pub interfaces: Vec<InterfaceState>,
+    /// Packets by gate, verdict, reason and family since the gate was loaded. Only rows above 0.
+    pub counters: Vec<Counter>,
+    /// How full the kernel's maps are.
+    pub maps: Vec<MapFill>,
+    /// Bytes of kernel memory held by maps and programs.
+    pub kernel_bytes: u64,
+    /// Where prefixes come from, and how old they are.
+    pub sources: Vec<SourceState>,
+    /// Bans in force.
+    pub bans: u64,
+    /// What the maillog side reads.
+    pub follow: Vec<String>,
+    /// What an admin should look at, most urgent first.
+    pub attention: Vec<String>,
+}
+
+/// The running daemon.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DaemonState {
+    /// Process id.
+    pub pid: u32,
+    /// Start of the process.
+    pub since: Timestamp,
+}
+
+/// One gate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GateState {
+    /// Name in the configuration.
+    pub name: String,
+    /// TCP ports.
+    pub ports: Vec<u16>,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// Sources that it allows, as written.
+    pub allow: Vec<String>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InterfaceState {
+    /// Name of the interface.
+    pub name: String,
+    /// `native`, `generic`, `tc`, or `none`.
+    pub attach: String,
+    /// Why it is not native, or not attached.
+    pub note: Option<String>,
+}
+
+/// One counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Gate, or none where no gate is known (structural drops, malformed frames).
+    pub gate: Option<String>,
+    /// `pass`, `drop` or `would_drop`.
+    pub verdict: String,
+    /// Reason code's name.
+    pub reason: String,
+    /// `ipv4`, `ipv6`, `other`.
+    pub family: String,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// One kernel map.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MapFill {
+    /// Name of the map.
+    pub name: String,
+    /// Entries in use.
+    pub entries: u64,
+    /// Entries it has room for.
+    pub capacity: u64,
+}
+
+/// One source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SourceState {
+    /// `trust`, `block`, or the gate's name.
+    pub list: String,
+    /// As written.
+    pub spec: String,
+    /// Which data: built-in table, a file.
+    pub origin: String,
+    /// Date of the data, where it has one.
+    pub date: Option<String>,
+    /// Prefixes it gives.
+    pub prefixes: u64,
+    /// What is wrong with it, while its last good copy serves.
+    pub warning: Option<String>,
+}
+
+/// Answer of `list`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct List {
+    /// Bans in force, newest first.
+    pub bans: Vec<BanState>,
+    /// What `allow` gave.
+    pub exceptions: Vec<Exception>,
+}
+
+/// One ban.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BanState {
+    /// Who is refused.
+    pub prefix: IpNet,
+    /// Begin.
+    pub since: Timestamp,
+    /// End; none is until lifted.
+    pub until: Option<Timestamp>,
+    /// Which rule banned: `operator`, or the detector's.
+    pub rule: String,
+    /// In words.
+    pub reason: String,
+    /// How many times it has been banned, this one included.
+    pub times: u32,
+    /// Log lines, cut and escaped.
+    pub evidence: Vec<String>,
+}
+
+/// One exception.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exception {
+    /// Who is let in.
+    pub prefix: IpNet,
+    /// Where; none is every gate.
+    pub gate: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Free text.
+    pub note: String,
+}
+
+/// Answer of `explain`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The source asked about.
+    pub address: IpAddr,
+    /// Its country by the country table in use, where it is in one.
+    pub country: Option<String>,
+    /// By gate.
+    pub gates: Vec<GateVerdict>,
+    /// Every source and exception that holds the address.
+    pub matches: Vec<Match>,
+    /// The bans that hold the address.
+    pub bans: Vec<BanState>,
+    /// Whether kernel and policy agree on every gate; none where nothing is loaded.
+    pub agrees: Option<bool>,
+}
+
+/// One gate's verdict on an address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GateVerdict {
+    /// Name of the gate.
+    pub gate: String,
+    /// Its ports.
+    pub ports: Vec<u16>,
+    /// What the policy says: `pass`, `drop` or `would_drop`.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+    /// What the kernel's maps say, where the gate is loaded.
+    pub kernel: Option<KernelVerdict>,
+}
+
+/// What the kernel's maps say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelVerdict {
+    /// `pass`, `drop` or `would_drop`.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A source that holds an address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Match {
+    /// `trust`, `block`, a gate's name, or `exception`.
+    pub list: String,
+    /// As written.
+    pub spec: String,
+    /// The narrowest of its prefixes that holds the address.
+    pub prefix: IpNet,
+    /// Which data.
+    pub origin: String,
+    /// Date of the data.
+    pub date: Option<String>,
+}
+
+/// Answer of `ban`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Banned {
+    /// Now refused.
+    pub banned: Vec<IpNet>,
+    /// End; none is until lifted.
+    pub until: Option<Timestamp>,
+    /// Established connections that were cut.
+    pub cut: u64,
+    /// Whether the kernel refuses them now; false where no gate is loaded (they count from the next load on).
+    pub in_kernel: bool,
+    /// What to know: trusted addresses inside a banned prefix, and the like.
+    pub notes: Vec<String>,
+}
+
+/// Answer of `unban`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Unbanned {
+    /// No longer banned.
+    pub unbanned: Vec<IpNet>,
+    /// What to know: a wider ban or a block list that still refuses them.
+    pub notes: Vec<String>,
+}
+
+/// Answer of `reload`, `load`, `allow`, `disallow`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Applied {
+    /// `live` (changed in place), `generation` (new maps and program put in place), `unchanged`, or `stored` (no gate is loaded).
+    pub how: String,
+    /// Single map operations of a live change.
+    pub operations: u64,
+    /// Prefixes in force, both families.
+    pub prefixes: u64,
+    /// What to know: source warnings and the like.
+    pub notes: Vec<String>,
+}
+
+/// Answer of `unload`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Unloaded {
+    /// What was there and is gone now.
+    pub removed: Vec<String>,
+}
+
+/// Answer of `check`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checked {
+    /// The gates.
+    pub gates: Vec<GateState>,
+    /// Where prefixes come from.
+    pub sources: Vec<SourceState>,
+    /// Entries the policy needs: IPv4 prefixes, IPv6 prefixes, single addresses.
+    pub needs: Needs,
+    /// What to know.
+    pub notes: Vec<String>,
+}
+
+/// What a policy needs in the kernel.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Needs {
+    /// After nesting is resolved.
+    pub prefixes4: u64,
+    /// After nesting is resolved.
+    pub prefixes6: u64,
+    /// Banned and listed addresses.
+    pub singles: u64,
+}

@@ -1,0 +1,351 @@
+//! The daemon's loop: one engine, and everything that may want something of it, one at a time.
+
+use std::{collections::BTreeSet, io, path::PathBuf, pin::pin, time::Duration};
+
+use jiff::Timestamp;
+use sd_notify::NotifyState;
+use serde::Serialize;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+
+use super::{
+    SOCKET,
+    clock::{self, Moment},
+    engine::Engine,
+    failure::Failure,
+    protocol::Request,
+    report::{Applied, DaemonState, Status},
+    server::{Asked, Server},
+    views,
+    watch::Watch,
+};
+use crate::{
+    config::{Follow as Followed, Maillog},
+    dataplane::{Changes, Event, Events, Rate, Tokens},
+    maillog::{
+        Batch,
+        follow::{self, Follow, Start},
+    },
+    sources::{Sources, host::Host},
+};
+
+/// How often the kernel's maps are compared with the policy.
+const RECONCILE: Duration = Duration::from_secs(60);
+/// How often ended bans make room.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long a burst of changes (interfaces, files) is waited out.
+const SETTLE: Duration = Duration::from_millis(250);
+/// Batches of the maillog that may wait.
+const QUEUE: usize = 8;
+
+/// A SYN that was refused, or would have been.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refusal {
+    /// When, on the wall's clock.
+    pub time: Timestamp,
+    /// `drop` or `would_drop`.
+    pub verdict: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// Who; none when it was refused before its addresses were read.
+    pub source: Option<std::net::IpAddr>,
+    /// Which gate; none for structural drops.
+    pub gate: Option<String>,
+    /// Destination port.
+    pub port: Option<u16>,
+    /// On which interface.
+    pub interface: Option<String>,
+}
+
+/// What the daemon tells while it runs.
+pub trait Audience {
+    /// The gate enforces from here on.
+    fn ready(&mut self, applied: &Applied);
+    /// Something was refused. A sample under flood; the counters are exact.
+    fn refused(&mut self, refusal: &Refusal);
+}
+
+/// How the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By a signal; the gate stays up.
+    GateStays,
+    /// The gate was taken down.
+    GateDown,
+}
+
+/// Runs the daemon until a signal or `unload` ends it. With `ephemeral` the gate goes down at the end.
+///
+/// # Errors
+/// When the gate cannot be put up; it is as it was then.
+pub fn run(mut engine: Engine, ephemeral: bool, audience: &mut dyn Audience) -> Result<End, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Failure::failed)?;
+    let end = runtime.block_on(serve(&mut engine, audience))?;
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    if ephemeral && end == End::GateStays {
+        engine.unload()?;
+        return Ok(End::GateDown);
+    }
+    Ok(end)
+}
+
+async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, Failure> {
+    let since = Timestamp::now();
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(Failure::failed)?;
+    let mut links = Changes::listen().map_err(Failure::failed)?;
+
+    let applied = engine.load()?;
+    let socket = engine.config.paths.run.join(SOCKET);
+    let bound = Server::bind(socket.clone());
+    let server = bound.map_err(|error| Failure::Failed(format!("{}: {error}", socket.display())))?;
+    let (ask, mut asked) = mpsc::channel::<Asked>(64);
+    let mut serving = pin!(server.serve(ask));
+
+    let mut telling = Telling::of(engine)?;
+    let (changed, mut sources_changed) = mpsc::channel(1);
+    let mut watch = watch_sources(engine, &changed);
+    let mut maillog = engine.config.maillog.clone();
+    let mut batches = follow_maillog(engine)?;
+    audience.ready(&applied);
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+
+    let mut refill = interval(Rate::EVERY);
+    let mut sweep = interval(SWEEP);
+    let mut reconcile = interval(RECONCILE);
+    for timer in [&mut refill, &mut sweep, &mut reconcile] {
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    reconcile.reset();
+    let (mut links_due, mut sources_due) = (None, None);
+
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(End::GateStays),
+            _ = terminate.recv() => return Ok(End::GateStays),
+            _ = hang_up.recv() => match engine.reload() {
+                Ok(applied) => tracing::info!("reloaded: {}, {} prefixes in force", applied.how, applied.prefixes),
+                Err(failure) => tracing::error!("not reloaded, the running policy stays: {failure}"),
+            },
+            () = &mut serving => return Err(Failure::Failed("the control socket closed".to_owned())),
+            Some((request, reply)) = asked.recv() => {
+                let unload = request == Request::Unload;
+                let status = request == Request::Status;
+                let mut answer = engine.handle(request);
+                if status {
+                    answer = answer.and_then(|report| add_daemon(report, since, &maillog));
+                }
+                let done = unload && answer.is_ok();
+                // Whoever asked may be gone.
+                let _ = reply.send(answer);
+                if done {
+                    // The answer leaves before the socket does.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    return Ok(End::GateDown);
+                }
+            },
+            batch = next_batch(&mut batches) => match batch {
+                Some(batch) => engine.read(&batch, &clock::of_the_log()),
+                None => batches = None,
+            },
+            events = telling.next() => match events {
+                Ok(events) => for event in events {
+                    audience.refused(&refusal(engine, event));
+                },
+                Err(error) => {
+                    tracing::warn!("refusals can no longer be told of: {error}; counters and verdicts are not touched");
+                    telling.events = None;
+                },
+            },
+            changed = links.changed() => match changed {
+                Ok(()) => links_due = Some(Instant::now() + SETTLE),
+                Err(error) => return Err(Failure::Failed(format!("netlink: {error}"))),
+            },
+            Some(()) = sources_changed.recv() => sources_due = Some(Instant::now() + SETTLE),
+            () = due(links_due) => {
+                links_due = None;
+                engine.follow_interfaces();
+                if Host::ask().is_ok_and(|host| host != engine.assembled.host) {
+                    tell("this host's addresses changed", engine.refresh());
+                }
+            },
+            () = due(sources_due) => {
+                sources_due = None;
+                tell("source files changed", engine.refresh());
+            },
+            _ = refill.tick() => telling.refill(),
+            _ = sweep.tick() => if let Err(failure) = engine.sweep() {
+                tracing::error!("ended bans could not be swept: {failure}");
+            },
+            _ = reconcile.tick() => if let Err(failure) = engine.reconcile() {
+                tracing::error!("the kernel's maps could not be compared with the policy: {failure}");
+            },
+        }
+        if telling.generation != engine.generation {
+            telling = Telling::of(engine)?;
+            watch = watch_sources(engine, &changed);
+        }
+        if watch.1 != watched(engine) {
+            watch = watch_sources(engine, &changed);
+        }
+        if maillog != engine.config.maillog {
+            maillog = engine.config.maillog.clone();
+            batches = follow_maillog(engine)?;
+        }
+    }
+}
+
+/// What a generation tells of refusals.
+struct Telling {
+    generation: u64,
+    events: Option<Events>,
+    tokens: Option<Tokens>,
+}
+
+impl Telling {
+    fn of(engine: &Engine) -> Result<Self, Failure> {
+        let Some(plane) = &engine.plane else {
+            return Ok(Self {
+                generation: engine.generation,
+                events: None,
+                tokens: None,
+            });
+        };
+        let mut telling = Self {
+            generation: engine.generation,
+            events: Some(plane.events().map_err(Failure::failed)?),
+            tokens: Some(plane.tokens().map_err(Failure::failed)?),
+        };
+        telling.refill();
+        Ok(telling)
+    }
+
+    async fn next(&mut self) -> io::Result<Vec<Event>> {
+        match &mut self.events {
+            Some(events) => events.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn refill(&mut self) {
+        if let Some(tokens) = &mut self.tokens
+            && let Err(error) = tokens.refill(Rate::default())
+        {
+            tracing::warn!("{error}");
+            self.tokens = None;
+        }
+    }
+}
+
+async fn next_batch(batches: &mut Option<mpsc::Receiver<Batch>>) -> Option<Batch> {
+    match batches {
+        Some(batches) => batches.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(why: &str, applied: Result<Applied, Failure>) {
+    match applied {
+        Ok(applied) => {
+            tracing::info!("{why}: {}, {} prefixes in force", applied.how, applied.prefixes);
+            for note in applied.notes {
+                tracing::warn!("{note}");
+            }
+        }
+        Err(failure) => tracing::error!("{why}, but the running policy stays: {failure}"),
+    }
+}
+
+fn watched(engine: &Engine) -> BTreeSet<PathBuf> {
+    let config = &engine.config;
+    let specs = config
+        .trust
+        .iter()
+        .chain(&config.block)
+        .chain(config.gates.iter().flat_map(|gate| &gate.allow));
+    Sources::new(&config.geoip.database, &config.paths.state).watched(specs)
+}
+
+fn watch_sources(engine: &Engine, changed: &mpsc::Sender<()>) -> (Watch, BTreeSet<PathBuf>) {
+    let paths = watched(engine);
+    (Watch::start(paths.clone(), changed.clone()), paths)
+}
+
+fn follow_of(maillog: &Maillog) -> Follow {
+    match &maillog.follow {
+        Followed::Auto => Follow::Auto,
+        Followed::None => Follow::None,
+        Followed::Files(files) => Follow::Paths(files.clone()),
+    }
+}
+
+fn follow_maillog(engine: &Engine) -> Result<Option<mpsc::Receiver<Batch>>, Failure> {
+    let paths = follow_of(&engine.config.maillog).paths();
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let clock = clock::of_the_log();
+    let since = clock
+        .now
+        .checked_sub(engine.config.detect.findtime)
+        .unwrap_or(clock.now);
+    let positions = engine.ledger.positions().map_err(Failure::failed)?;
+    follow::spawn(
+        Start {
+            paths,
+            positions,
+            since,
+            clock,
+        },
+        QUEUE,
+    )
+    .map(Some)
+    .map_err(Failure::failed)
+}
+
+fn refusal(engine: &Engine, event: Event) -> Refusal {
+    Refusal {
+        time: Moment::now().wall_of(event.boot_ns),
+        verdict: views::verdict(event.reason, event.observed),
+        reason: event.reason.name(),
+        source: event.source,
+        gate: event.gate.map(|number| views::gate_name(&engine.config, number)),
+        port: event.port,
+        interface: event.interface,
+    }
+}
+
+fn add_daemon(report: serde_json::Value, since: Timestamp, maillog: &Maillog) -> Result<serde_json::Value, Failure> {
+    let mut status: Status = serde_json::from_value(report).map_err(Failure::failed)?;
+    status.daemon = Some(DaemonState {
+        pid: std::process::id(),
+        since,
+    });
+    status.follow = follow_of(maillog)
+        .paths()
+        .iter()
+        .map(|path| {
+            format!(
+                "{}{}",
+                path.display(),
+                if path.exists() { "" } else { " (not there yet)" }
+            )
+        })
+        .collect();
+    serde_json::to_value(status).map_err(Failure::failed)
+}

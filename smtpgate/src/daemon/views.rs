@@ -1,0 +1,391 @@
+//! What is asked of an engine, as reports. Changes nothing.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use smtpgate_common::{Reason, Source, abi::OBSERVE_STRUCTURE};
+
+use super::{
+    assemble::{Assembled, List as ListName, Listed},
+    clock::Moment,
+    engine::Engine,
+    failure::Failure,
+    report::{
+        BanState, Counter, Exception, Explanation, GateState, GateVerdict, InterfaceState, KernelVerdict, List,
+        MapFill, Match, SourceState, Status,
+    },
+};
+use crate::{
+    config::{Config, Mode},
+    dataplane::{AttachMode, Dataplane},
+    ledger,
+    policy::{evaluate::evaluate, intent::Ban},
+    sources::Sources,
+};
+
+/// A country table older than this is worth a word: addresses change hands by some per cent a year.
+const OLD_DATA_DAYS: i64 = 180;
+/// A map fuller than this is worth a word.
+const FULL_PERCENT: u64 = 90;
+
+pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
+    let config = &engine.config;
+    let plane = engine.plane.as_ref();
+    let attachments = plane
+        .map_or(Ok(Vec::new()), Dataplane::attachments)
+        .map_err(Failure::failed)?;
+    let wanted = engine.wanted_interfaces();
+    let mut attention = Vec::new();
+    let mut interfaces: Vec<InterfaceState> = attachments
+        .iter()
+        .map(|attachment| InterfaceState {
+            name: attachment.interface.clone(),
+            attach: attachment.mode.name().to_owned(),
+            note: (!attachment.passed_over.is_empty()).then(|| attachment.passed_over.join("; ")),
+        })
+        .collect();
+    match &wanted {
+        Ok(wanted) => {
+            for name in wanted {
+                if interfaces.iter().any(|known| known.name == *name) {
+                    continue;
+                }
+                interfaces.push(InterfaceState {
+                    name: name.clone(),
+                    attach: "none".to_owned(),
+                    note: None,
+                });
+                if plane.is_some() {
+                    attention.push(format!(
+                        "{name} should be guarded and is not; it is attached as soon as it is there"
+                    ));
+                }
+            }
+        }
+        Err(failure) => attention.push(failure.to_string()),
+    }
+    for attachment in attachments
+        .iter()
+        .filter(|attachment| attachment.mode != AttachMode::Native)
+    {
+        attention.push(format!(
+            "{} is guarded in {} mode, which costs more a packet than native XDP; the verdicts are the same",
+            attachment.interface,
+            attachment.mode.name()
+        ));
+    }
+
+    // What the kernel does, not what the configuration wishes.
+    let observing = observing(engine)?;
+    let all_observe = observing & OBSERVE_STRUCTURE != 0;
+    let mode = match (all_observe, observing) {
+        (true, _) => "observe",
+        (false, 0) => "enforce",
+        _ => "mixed",
+    };
+    let guarded = !interfaces.is_empty() && interfaces.iter().all(|interface| interface.attach != "none");
+    let enforcing = plane.is_some() && guarded && !all_observe;
+
+    let mut maps = Vec::new();
+    let mut kernel_bytes = 0;
+    for usage in plane
+        .map_or(Ok(Vec::new()), Dataplane::usage)
+        .map_err(Failure::failed)?
+    {
+        kernel_bytes += usage.bytes;
+        let Some(entries) = usage.used else { continue };
+        if entries * 100 > usage.capacity * FULL_PERCENT {
+            attention.push(format!(
+                "map {} holds {entries} of {} entries; larger maps are made when it is full",
+                usage.map, usage.capacity
+            ));
+        }
+        maps.push(MapFill {
+            name: usage.map.to_owned(),
+            entries,
+            capacity: usage.capacity,
+        });
+    }
+    attention.extend(engine.assembled.warnings(config));
+    let now = Timestamp::now();
+    for listed in &engine.assembled.listed {
+        if let Some(date) = listed.resolved.date
+            && listed.resolved.spec.to_string().starts_with("country:")
+        {
+            let days = now.duration_since(date).as_hours() / 24;
+            if days > OLD_DATA_DAYS {
+                attention.push(format!(
+                    "{} is {days} days old ({}); {}",
+                    listed.resolved.spec, listed.resolved.origin, HOW_TO_RENEW
+                ));
+            }
+        }
+    }
+    attention.dedup();
+    if engine.drift > 0 {
+        attention.push(format!(
+            "{} difference(s) between kernel and policy were found and repaired",
+            engine.drift
+        ));
+    }
+
+    Ok(Status {
+        enforcing,
+        mode: mode.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        daemon: None,
+        gates: gates(config),
+        interfaces,
+        counters: counters(engine)?,
+        maps,
+        kernel_bytes,
+        sources: sources(config, &engine.assembled),
+        bans: engine.bans.values().filter(|ban| in_force(ban, now)).count() as u64,
+        follow: Vec::new(),
+        attention,
+    })
+}
+
+/// How to have fresher data than the built-in.
+pub(super) const HOW_TO_RENEW: &str = "put a MaxMind-format country database into /usr/share/GeoIP or /var/lib/GeoIP, or name one: [geoip] database = \"PATH\"";
+
+/// The gates that only observe, as the kernel has it; none where nothing is loaded.
+fn observing(engine: &Engine) -> Result<u32, Failure> {
+    engine
+        .plane
+        .as_ref()
+        .map_or(Ok(0), |plane| plane.live().observing())
+        .map_err(Failure::failed)
+}
+
+fn counters(engine: &Engine) -> Result<Vec<Counter>, Failure> {
+    let counts = engine
+        .plane
+        .as_ref()
+        .map_or(Ok(Vec::new()), Dataplane::counts)
+        .map_err(Failure::failed)?;
+    Ok(counts
+        .into_iter()
+        .map(|count| Counter {
+            gate: count.gate.map(|number| gate_name(&engine.config, number)),
+            verdict: verdict(count.reason, count.observed).to_owned(),
+            reason: count.reason.name().to_owned(),
+            family: count.family.name().to_owned(),
+            packets: count.frames,
+        })
+        .collect())
+}
+
+/// Name of the gate with this number; the number where a newer policy has no such gate.
+pub(super) fn gate_name(config: &Config, number: u8) -> String {
+    config
+        .gates
+        .get(usize::from(number))
+        .map_or_else(|| number.to_string(), |gate| gate.name.clone())
+}
+
+pub(super) const fn verdict(reason: Reason, observed: bool) -> &'static str {
+    match (reason.drops(), observed) {
+        (false, _) => "pass",
+        (true, false) => "drop",
+        (true, true) => "would_drop",
+    }
+}
+
+pub(super) fn gates(config: &Config) -> Vec<GateState> {
+    config
+        .gates
+        .iter()
+        .map(|gate| GateState {
+            name: gate.name.clone(),
+            ports: gate.ports.clone(),
+            mode: gate.mode.as_str().to_owned(),
+            allow: gate.allow.iter().map(ToString::to_string).collect(),
+        })
+        .collect()
+}
+
+pub(super) fn sources(config: &Config, assembled: &Assembled) -> Vec<SourceState> {
+    assembled
+        .listed
+        .iter()
+        .map(|Listed { list, resolved }| SourceState {
+            list: list.name(config).to_owned(),
+            spec: resolved.spec.to_string(),
+            origin: resolved.origin.clone(),
+            date: resolved.date.map(day),
+            prefixes: resolved.prefixes.len() as u64,
+            warning: resolved.warning.clone(),
+        })
+        .collect()
+}
+
+pub(super) fn day(date: Timestamp) -> String {
+    date.strftime("%F").to_string()
+}
+
+pub(super) fn list(engine: &Engine) -> Result<List, Failure> {
+    let now = Timestamp::now();
+    let mut bans = Vec::new();
+    for ban in engine.bans.values().filter(|ban| in_force(ban, now)) {
+        bans.push(state(ban, Vec::new()));
+    }
+    bans.sort_by_key(|ban| std::cmp::Reverse(ban.since));
+    let exceptions = engine
+        .assembled
+        .exceptions
+        .iter()
+        .map(|exception| Exception {
+            prefix: exception.prefix,
+            gate: exception.gate.clone(),
+            since: exception.since,
+            note: exception.note.clone(),
+        })
+        .collect();
+    Ok(List { bans, exceptions })
+}
+
+fn in_force(ban: &ledger::Ban, now: Timestamp) -> bool {
+    ban.until.is_none_or(|until| until > now)
+}
+
+fn state(ban: &ledger::Ban, evidence: Vec<String>) -> BanState {
+    BanState {
+        prefix: ban.prefix,
+        since: ban.since,
+        until: ban.until,
+        rule: ban.rule.map_or("operator", |rule| rule.name()).to_owned(),
+        reason: ban.reason.clone(),
+        times: ban.returns.saturating_add(1),
+        evidence,
+    }
+}
+
+pub(super) fn explain(engine: &Engine, address: IpAddr) -> Result<Explanation, Failure> {
+    let address = address.to_canonical();
+    let config = &engine.config;
+    let now = Moment::now();
+    let bans: Vec<Ban> = engine
+        .bans
+        .values()
+        .filter(|ban| ban.prefix.contains(&address))
+        .map(|ban| Ban {
+            prefix: ban.prefix,
+            until: now.ticks_until(ban.until),
+        })
+        .collect();
+    let intent = engine.assembled.intent(config, bans);
+    let source = match address {
+        IpAddr::V4(address) => Source::V4(address.octets()),
+        IpAddr::V6(address) => Source::V6(address.octets()),
+    };
+    let observing = observing(engine)?;
+    let mut verdicts = Vec::new();
+    for (number, gate) in (0_u8..).zip(&config.gates) {
+        let reason = evaluate(
+            &intent,
+            usize::from(number),
+            address,
+            smtpgate_common::ban::ticks(now.boot_ns),
+        )
+        .reason;
+        let kernel = match &engine.plane {
+            None => None,
+            Some(plane) => {
+                let reason = plane.live().judge(number, &source).map_err(Failure::failed)?;
+                let observed = observing >> number & 1 != 0;
+                Some(KernelVerdict {
+                    verdict: verdict(reason, observed).to_owned(),
+                    reason: reason.name().to_owned(),
+                })
+            }
+        };
+        verdicts.push(GateVerdict {
+            gate: gate.name.clone(),
+            ports: gate.ports.clone(),
+            verdict: verdict(reason, gate.mode == Mode::Observe).to_owned(),
+            reason: reason.name().to_owned(),
+            kernel,
+        });
+    }
+    let agrees = engine.plane.is_some().then(|| {
+        verdicts.iter().all(|gate| {
+            gate.kernel
+                .as_ref()
+                .is_some_and(|kernel| kernel.verdict == gate.verdict && kernel.reason == gate.reason)
+        })
+    });
+    let mut held = Vec::new();
+    for ban in engine.bans.values().filter(|ban| ban.prefix.contains(&address)) {
+        let evidence = engine
+            .ledger
+            .history(ban.prefix)
+            .map_err(Failure::failed)?
+            .into_iter()
+            .next()
+            .map_or_else(Vec::new, |record| record.evidence);
+        held.push(state(ban, evidence));
+    }
+    let sources = Sources::new(&config.geoip.database, &config.paths.state);
+    let country = sources
+        .countries()
+        .ok()
+        .and_then(|table| table.country_of(address))
+        .map(|code| code.as_str().to_owned());
+    Ok(Explanation {
+        address,
+        country,
+        gates: verdicts,
+        matches: matches(engine, address),
+        bans: held,
+        agrees,
+    })
+}
+
+fn matches(engine: &Engine, address: IpAddr) -> Vec<Match> {
+    let assembled = &engine.assembled;
+    let own = |prefix: IpNet, spec: &str| Match {
+        list: ListName::Trust.name(&engine.config).to_owned(),
+        spec: spec.to_owned(),
+        prefix,
+        origin: "this host".to_owned(),
+        date: None,
+    };
+    let mut matches: Vec<Match> = assembled
+        .host
+        .nets()
+        .into_iter()
+        .filter(|net| net.contains(&address))
+        .map(|net| own(net, "own addresses, gateways and loopback"))
+        .collect();
+    for Listed { list, resolved } in &assembled.listed {
+        if let Some(prefix) = Assembled::narrowest(resolved, address) {
+            matches.push(Match {
+                list: list.name(&engine.config).to_owned(),
+                spec: resolved.spec.to_string(),
+                prefix,
+                origin: resolved.origin.clone(),
+                date: resolved.date.map(day),
+            });
+        }
+    }
+    for exception in assembled
+        .exceptions
+        .iter()
+        .filter(|exception| exception.prefix.contains(&address))
+    {
+        matches.push(Match {
+            list: exception.gate.clone().unwrap_or_else(|| "every gate".to_owned()),
+            spec: "exception of the operator".to_owned(),
+            prefix: exception.prefix,
+            origin: if exception.note.is_empty() {
+                "smtpgate allow".to_owned()
+            } else {
+                exception.note.clone()
+            },
+            date: Some(day(exception.since)),
+        });
+    }
+    matches
+}
