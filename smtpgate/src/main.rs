@@ -1,5 +1,5 @@
 //! The `smtpgate` command.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    smtpgate::cli::main()
 }

@@ -1,1 +1,112 @@
 //! One file per verb: arguments in, text or JSON out. Thin: the work is in [`crate::daemon`].
+//!
+//! A verb asks the running daemon when there is one; otherwise it takes the lock and does the same work through the same
+//! [`crate::daemon::engine::Engine`].
+
+use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
+
+use clap::{Parser, Subcommand};
+
+mod allow;
+mod ask;
+mod ban;
+mod check;
+mod explain;
+mod list;
+mod load;
+mod output;
+mod run;
+mod status;
+mod test_log;
+
+use crate::sources::builtin;
+use output::Output;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 usage or configuration error, 3 not enforcing.
+Files: /etc/smtpgate/config.toml and config.d/*.toml, /var/lib/smtpgate/, /run/smtpgate/, /sys/fs/bpf/smtpgate/";
+
+/// Refuses SYNs to the mail ports at the NIC, from where your mail does not come from
+#[derive(Debug, Parser)]
+#[command(name = "smtpgate", version, long_version = long_version(), after_help = AFTER_HELP, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Configuration file [default: /etc/smtpgate/config.toml and config.d/*.toml beside it]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON: one document, or one object a line for streams
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Enforce the policy, follow the maillog and ban, in the foreground
+    Run(run::Args),
+    /// Validate the configuration and every source; load nothing
+    Check,
+    /// Is it enforcing, where, since when, and what was refused
+    Status,
+    /// Bans and operator's exceptions now in force
+    List,
+    /// Say for one address which rule decides, at each gate, and whether the kernel agrees
+    Explain(explain::Args),
+    /// Refuse an address or prefix at every gate
+    Ban(ban::BanArgs),
+    /// Lift a ban
+    Unban(ban::UnbanArgs),
+    /// Let an address or prefix in, beside what the configuration allows
+    Allow(allow::AllowArgs),
+    /// Take back what `allow` gave
+    Disallow(allow::DisallowArgs),
+    /// Read configuration and sources again and apply them; bad ones change nothing
+    Reload,
+    /// Put the gate up without a daemon
+    Load(load::LoadArgs),
+    /// Take the gate down: programs, maps and pins
+    Unload,
+    /// Say what each line of a maillog is read as
+    TestLog(test_log::Args),
+}
+
+/// Runs the command with this process's arguments.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.global.json);
+    let global = &arguments.global;
+    let done = match arguments.verb {
+        Verb::Run(args) => run::run(global, args),
+        Verb::Check => check::run(global, &output),
+        Verb::Status => status::run(global, &output),
+        Verb::List => list::run(global, &output),
+        Verb::Explain(args) => explain::run(global, &output, &args),
+        Verb::Ban(args) => ban::ban(global, &output, args),
+        Verb::Unban(args) => ban::unban(global, &output, args),
+        Verb::Allow(args) => allow::allow(global, &output, args),
+        Verb::Disallow(args) => allow::disallow(global, &output, args),
+        Verb::Reload => load::reload(global, &output),
+        Verb::Load(args) => load::load(global, &output, &args),
+        Verb::Unload => load::unload(global, &output),
+        Verb::TestLog(args) => test_log::run(&output, &args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure.to_string(), failure.exit_code());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn long_version() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| format!("{}\n\n{}", env!("CARGO_PKG_VERSION"), builtin::ATTRIBUTION))
+}

@@ -1,0 +1,88 @@
+//! `smtpgate explain ADDR`: which rule decides, at each gate, and whether the kernel agrees.
+
+use std::net::IpAddr;
+
+use super::{
+    Global, Output,
+    ask::ask,
+    list::until,
+    output::{prefix, table, when},
+    status::ports,
+};
+use crate::daemon::{failure::Failure, protocol::Request, report::Explanation};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Source address, IPv4 or IPv6
+    #[arg(value_name = "ADDR")]
+    address: IpAddr,
+}
+
+pub(super) fn run(global: &Global, output: &Output, args: &Args) -> Result<(), Failure> {
+    let explanation: Explanation = ask(global, Request::Explain { address: args.address })?;
+    output.document(&explanation, text);
+    if explanation.agrees == Some(false) {
+        return Err(Failure::Failed(
+            "the kernel's maps do not say what the policy says; `smtpgate reload` puts them right".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn text(explanation: &Explanation) -> String {
+    let country = explanation
+        .country
+        .as_ref()
+        .map(|code| format!(" ({code})"))
+        .unwrap_or_default();
+    let mut text = format!("{}{country}\n", explanation.address);
+    text.push_str(&table(
+        &explanation
+            .gates
+            .iter()
+            .map(|gate| {
+                let kernel = match &gate.kernel {
+                    None => "kernel: nothing loaded".to_owned(),
+                    Some(kernel) if kernel.verdict == gate.verdict && kernel.reason == gate.reason => {
+                        "kernel: the same".to_owned()
+                    }
+                    Some(kernel) => format!("KERNEL DIFFERS: {} {}", kernel.verdict, kernel.reason),
+                };
+                vec![
+                    gate.gate.clone(),
+                    ports(&gate.ports),
+                    gate.verdict.clone(),
+                    gate.reason.clone(),
+                    kernel,
+                ]
+            })
+            .collect::<Vec<_>>(),
+    ));
+    if explanation.matches.is_empty() {
+        text.push_str("In no source and no exception.\n");
+    }
+    for found in &explanation.matches {
+        let date = found.date.as_ref().map(|date| format!(", {date}")).unwrap_or_default();
+        text.push_str(&format!(
+            "In {} by {} ({}), from {}{date}\n",
+            found.list,
+            found.spec,
+            prefix(&found.prefix),
+            found.origin
+        ));
+    }
+    for ban in &explanation.bans {
+        text.push_str(&format!(
+            "Banned as {} since {}, until {}, by {}: {}\n",
+            prefix(&ban.prefix),
+            when(ban.since),
+            until(ban),
+            ban.rule,
+            ban.reason
+        ));
+        for line in &ban.evidence {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
+    text
+}

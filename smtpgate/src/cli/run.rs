@@ -1,0 +1,102 @@
+//! `smtpgate run`: the daemon in the foreground.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use super::{Global, Output, output::when};
+use crate::{
+    config::Config,
+    daemon::{
+        engine::Engine,
+        failure::Failure,
+        overrides::Overrides,
+        report::Applied,
+        service::{self, Audience, End, Refusal},
+    },
+    sources::Sources,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Interface to guard; may be given again [default: the configuration's, or all with a default route]
+    #[arg(long = "interface", value_name = "IF")]
+    interfaces: Vec<String>,
+    /// Count what would be refused, and let it pass
+    #[arg(long)]
+    observe: bool,
+    /// Take the gate down at the end, and print what is refused meanwhile
+    #[arg(long)]
+    ephemeral: bool,
+}
+
+pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+    let config = Config::load(global.config.as_deref()).map_err(Failure::usage)?;
+    let overrides = Overrides {
+        interfaces: args.interfaces,
+        observe: args.observe,
+    };
+    let mut teller = Teller {
+        output: Output::new(global.json),
+        refusals: args.ephemeral,
+        sources: Sources::new(&config.geoip.database, &config.paths.state),
+    };
+    let engine = Engine::open(config, overrides, global.config.clone())?;
+    match service::run(engine, args.ephemeral, &mut teller)? {
+        End::GateDown => tracing::info!("ended; the gate is down"),
+        End::GateStays => {
+            tracing::info!("ended; the gate stays up and goes on refusing. `smtpgate unload` takes it down");
+        }
+    }
+    Ok(())
+}
+
+/// Prints `ready`, and what is refused.
+struct Teller {
+    output: Output,
+    refusals: bool,
+    sources: Sources,
+}
+
+impl Audience for Teller {
+    fn ready(&mut self, applied: &Applied) {
+        for note in &applied.notes {
+            tracing::warn!("{note}");
+        }
+        let mut stdout = io::stdout().lock();
+        let _ = writeln!(stdout, "ready");
+        let _ = stdout.flush();
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        if !self.refusals {
+            return;
+        }
+        let country = refusal
+            .source
+            .and_then(|source| self.sources.countries().ok()?.country_of(source))
+            .map(|country| format!(" ({})", country.as_str()))
+            .unwrap_or_default();
+        self.output.line(refusal, |refusal| {
+            let word = if refusal.verdict == "drop" {
+                "refused"
+            } else {
+                "would refuse"
+            };
+            let source = refusal
+                .source
+                .map_or_else(|| "?".to_owned(), |source| source.to_string());
+            let port = refusal.port.map(|port| format!("port {port}")).unwrap_or_default();
+            let interface = refusal.interface.as_deref().unwrap_or("?");
+            format!(
+                "{}  {word} {source}{country}  {}  {port} on {interface}",
+                when(refusal.time),
+                refusal.reason
+            )
+        });
+    }
+}
