@@ -138,7 +138,7 @@ impl Default for Node {
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Bucket4 {
-    /// 0 is a free place.
+    /// 0 is a free place. While anything of this line stands in the overflow, the last word is not 0.
     pub words: [AtomicU64; 8],
 }
 
@@ -160,7 +160,8 @@ pub const EXACT: u64 = 1 << 32;
 #[derive(Debug, Default)]
 pub struct Bucket6 {
     /// Free where `state` is 0. Before a place is given to another network its state is set to
-    /// [`crate::ban::LIFTED`], so that no reader joins one network with the other's end.
+    /// [`crate::ban::LIFTED`], so that no reader joins one network with the other's end. While anything of this line
+    /// stands in the overflow, the last `state` is not 0.
     pub bans: [Ban6; 4],
 }
 

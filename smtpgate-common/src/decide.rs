@@ -3,14 +3,14 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::{
-    abi::{EXACT, NO_GATE, OBSERVE_STRUCTURE},
-    ban::{self, word4},
+    abi::{Bucket6, EXACT, NO_GATE, OBSERVE_STRUCTURE},
+    ban,
     cell::Cell,
     frame::{Frame, Link, be16},
     front::{ASK_TRIE, FIRST_NODE},
     reason::{Family, Reason},
     tables::{Lookup, Tables},
-    walk::{Tcp, Walk, walk},
+    walk::{Network, Tcp, Walk, Within, ipv4, ipv6, network, within},
 };
 
 /// What becomes of a frame, and why.
@@ -24,8 +24,9 @@ pub struct Decision {
     pub gate: u8,
     /// Destination port, host order; 0 when it was not read.
     pub port: u16,
-    /// Where the IP header begins in the frame; only meaningful with a family.
-    pub ip: usize,
+    /// Source address as it lies in the packet, read as a number in the machine's byte order; IPv4 in the first four
+    /// bytes. 0 when no TCP header was found. A number, because the compiler for BPF keeps it in registers.
+    pub source: u128,
     /// The gate only observes: a drop passes, and is counted as would-drop.
     pub observed: bool,
 }
@@ -36,7 +37,7 @@ impl Decision {
         family: Family::Other,
         gate: NO_GATE,
         port: 0,
-        ip: 0,
+        source: 0,
         observed: false,
     };
 
@@ -53,40 +54,51 @@ const ACK: u8 = 0x10;
 /// Decides over a frame. Pure but for what `tables` reads.
 #[inline(always)]
 pub fn decide<F: Frame + ?Sized, T: Tables>(frame: &F, link: Link, tables: &T) -> Decision {
-    match walk(frame, link) {
-        Walk::Other => Decision::PASS,
-        Walk::Malformed(family) => Decision {
-            reason: Reason::Malformed,
-            family,
-            ..Decision::PASS
-        },
-        Walk::Refused(reason, family) => structural(tables, reason, family, NO_GATE, 0),
-        Walk::Tcp(tcp) => segment(frame, tcp, tables),
+    // The families part here and never meet again: the compiler then keeps in registers what it would spill.
+    match network(frame, link) {
+        Network::Other => Decision::PASS,
+        Network::Refused => structural(tables, Reason::HeaderChain, Family::Other),
+        Network::V4(at) => packet(frame, ipv4(frame, at), Family::V4, tables),
+        Network::V6(at) => packet(frame, ipv6(frame, at), Family::V6, tables),
     }
 }
 
 #[inline(always)]
-fn structural<T: Tables>(tables: &T, reason: Reason, family: Family, gate: u8, port: u16) -> Decision {
-    let observe = tables.lookup().map_or(0, |lookup| lookup.observe());
-    let bit = if gate < NO_GATE { 1 << gate } else { OBSERVE_STRUCTURE };
+fn packet<F: Frame + ?Sized, T: Tables>(frame: &F, walk: Walk, family: Family, tables: &T) -> Decision {
+    match walk {
+        Walk::Other => Decision::PASS,
+        Walk::Malformed => Decision {
+            reason: Reason::Malformed,
+            family,
+            ..Decision::PASS
+        },
+        Walk::Refused(reason) => structural(tables, reason, family),
+        Walk::Tcp(tcp) => segment(frame, tcp, family, tables),
+    }
+}
+
+/// A refusal before any gate is known.
+#[inline(always)]
+fn structural<T: Tables>(tables: &T, reason: Reason, family: Family) -> Decision {
     Decision {
         reason,
         family,
-        gate,
-        port,
-        observed: observe & bit != 0,
+        observed: observed(tables, OBSERVE_STRUCTURE),
         ..Decision::PASS
     }
 }
 
 #[inline(always)]
-fn segment<F: Frame + ?Sized, T: Tables>(frame: &F, tcp: Tcp, tables: &T) -> Decision {
-    let family = tcp.family;
-    if tcp.at + 14 > tcp.end {
-        return cut_segment(frame, tcp, tables);
-    }
-    let Some(header) = frame.header::<14>(tcp.at) else {
-        return structural(tables, Reason::HeaderChain, family, NO_GATE, 0);
+fn observed<T: Tables>(tables: &T, bit: u32) -> bool {
+    tables.lookup().is_some_and(|lookup| lookup.observe() & bit != 0)
+}
+
+#[inline(always)]
+fn segment<F: Frame + ?Sized, T: Tables>(frame: &F, tcp: Tcp, family: Family, tables: &T) -> Decision {
+    let header: &[u8; 14] = match within(frame, tcp.at, tcp.end) {
+        Within::Whole(header) => header,
+        Within::Short => return cut_segment(frame, tcp, family, tables),
+        Within::Hidden => return structural(tables, Reason::HeaderChain, family),
     };
     // Other flags beside SYN do not matter: Linux opens on SYN+PSH too.
     if header[13] & (SYN | ACK) != SYN {
@@ -99,55 +111,50 @@ fn segment<F: Frame + ?Sized, T: Tables>(frame: &F, tcp: Tcp, tables: &T) -> Dec
     let Some(lookup) = tables.lookup() else {
         return Decision::PASS;
     };
-    let reason = match family {
-        Family::V6 => match frame.header::<16>(tcp.ip + 8) {
-            Some(source) => judge(&lookup, gate, &Source::V6(*source)),
-            None => return Decision::PASS,
-        },
-        _ => match frame.header::<4>(tcp.ip + 12) {
-            Some(source) => judge(&lookup, gate, &Source::V4(*source)),
-            None => return Decision::PASS,
-        },
-    };
-    let observed = reason.drops() && lookup.observe() >> (gate & 15) & 1 != 0;
+    let reason = judge(&lookup, gate, &Source::of(family, tcp.source));
     Decision {
         reason,
         family,
         gate,
         port,
-        ip: tcp.ip,
-        observed,
+        observed: reason.drops() && lookup.observe() >> (gate & 15) & 1 != 0,
+        source: tcp.source,
     }
 }
 
 /// A TCP header that ends before its flags.
 #[inline(always)]
-fn cut_segment<F: Frame + ?Sized, T: Tables>(frame: &F, tcp: Tcp, tables: &T) -> Decision {
-    let family = tcp.family;
-    let port = if tcp.at + 4 > tcp.end {
-        None
-    } else {
-        match frame.header::<4>(tcp.at) {
-            Some(ports) => Some(be16(ports, 2)),
-            None => return structural(tables, Reason::HeaderChain, family, NO_GATE, 0),
+fn cut_segment<F: Frame + ?Sized, T: Tables>(frame: &F, tcp: Tcp, family: Family, tables: &T) -> Decision {
+    let (port, gate) = match within::<F, 4>(frame, tcp.at, tcp.end) {
+        Within::Whole(ports) => {
+            let port = be16(ports, 2);
+            match tables.gate(port) {
+                Some(gate) => (port, gate),
+                None => return Decision::PASS,
+            }
         }
+        Within::Short => (0, NO_GATE),
+        Within::Hidden => return structural(tables, Reason::HeaderChain, family),
     };
-    let gate = port.and_then(|port| tables.gate(port));
-    match (port, gate) {
-        (Some(_), None) => Decision::PASS,
-        // RFC 1858: the rest of the header would come in the next fragment, unseen.
-        _ if tcp.first_fragment => structural(
-            tables,
-            Reason::Fragment,
-            family,
-            gate.unwrap_or(NO_GATE),
-            port.unwrap_or(0),
-        ),
-        _ => Decision {
+    let decision = Decision {
+        family,
+        source: tcp.source,
+        ..Decision::PASS
+    };
+    if !tcp.first_fragment {
+        return Decision {
             reason: Reason::Malformed,
-            family,
-            ..Decision::PASS
-        },
+            ..decision
+        };
+    }
+    // RFC 1858: the rest of the header would come in the next fragment, unseen.
+    let bit = if gate < NO_GATE { 1 << gate } else { OBSERVE_STRUCTURE };
+    Decision {
+        reason: Reason::Fragment,
+        gate,
+        port,
+        observed: observed(tables, bit),
+        ..decision
     }
 }
 
@@ -158,6 +165,17 @@ pub enum Source {
     V4([u8; 4]),
     /// IPv6.
     V6([u8; 16]),
+}
+
+impl Source {
+    /// From [`Decision::source`].
+    #[inline(always)]
+    const fn of(family: Family, source: u128) -> Self {
+        match family {
+            Family::V6 => Self::V6(source.to_ne_bytes()),
+            _ => Self::V4((source as u32).to_ne_bytes()),
+        }
+    }
 }
 
 /// The reason for which a SYN of `source` passes or is refused at gate number `gate` (below 16).
@@ -240,22 +258,24 @@ fn single4<L: Lookup>(lookup: &L, address: u32) -> u32 {
     let Some(bucket) = lookup.bucket4(address) else {
         return 0;
     };
-    let key = word4(address, 0) >> 32;
-    let mut full = true;
     macro_rules! look {
         ($($slot:literal)*) => {
             $(
-                // One load a word: address and end belong together.
+                // One load a word: address and end belong together. Free places are not asked for: a branch on each of
+                // them is one that no processor foretells.
                 let word = bucket.words[$slot].load(Relaxed);
-                if word >> 32 == key && word != 0 {
+                if (word >> 32) as u32 == address {
                     return word as u32;
                 }
-                full &= word != 0;
             )*
         };
     }
     look!(0 1 2 3 4 5 6 7);
-    if full { lookup.over4(address).unwrap_or(0) } else { 0 }
+    if bucket.words[7].load(Relaxed) != 0 {
+        lookup.over4(address).unwrap_or(0)
+    } else {
+        0
+    }
 }
 
 /// End of the ban of a single IPv6 address or of its /64, whichever is later; 0 when there is none.
@@ -267,31 +287,36 @@ fn single6<L: Lookup>(lookup: &L, address: [u8; 16]) -> u32 {
     let [a, b, c, d, e, f, g, h, ..] = address;
     let net = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
     let Some(bucket) = lookup.bucket6(net) else { return 0 };
-    let mut state = 0;
-    let mut full = true;
-    macro_rules! look {
-        ($($slot:literal)*) => {
-            $(
-                let ban = &bucket.bans[$slot];
-                if ban.net.load(Relaxed) == net {
-                    let found = ban.state.load(Relaxed);
-                    // The place may be given to another network between the two loads; its writer sets LIFTED first.
-                    if found != 0 && ban.net.load(Relaxed) == net {
-                        state = found;
-                    }
-                }
-                full &= ban.state.load(Relaxed) != 0;
-            )*
-        };
-    }
-    look!(0 1 2 3);
-    if state == 0 && full {
-        state = lookup.over6(net).unwrap_or(0);
-    }
+    let state = state6(lookup, bucket, net);
     let until = state as u32;
     if state & EXACT == 0 {
         return until;
     }
     let exact = lookup.exact6(address).unwrap_or(0);
     if exact > until { exact } else { until }
+}
+
+/// What stands of a /64 in its bucket or in the overflow; 0 when nothing does.
+#[inline(always)]
+fn state6<L: Lookup>(lookup: &L, bucket: &Bucket6, net: u64) -> u64 {
+    macro_rules! look {
+        ($($slot:literal)*) => {
+            $(
+                let ban = &bucket.bans[$slot];
+                if ban.net.load(Relaxed) == net {
+                    let state = ban.state.load(Relaxed);
+                    // The place may be given to another network between the two loads; its writer sets LIFTED first.
+                    if state != 0 && ban.net.load(Relaxed) == net {
+                        return state;
+                    }
+                }
+            )*
+        };
+    }
+    look!(0 1 2 3);
+    if bucket.bans[3].state.load(Relaxed) != 0 {
+        lookup.over6(net).unwrap_or(0)
+    } else {
+        0
+    }
 }

@@ -8,6 +8,14 @@ pub trait Frame {
     /// `N` bytes from `at` on, where they all lie in the part that can be read in place.
     fn header<const N: usize>(&self, at: usize) -> Option<&[u8; N]>;
 
+    /// `number`, which is at most `mask` and has only bits of it. A verifier that follows each way to a number apart, and
+    /// so walks all that comes after it once a way, can be told here to take it for any number below the mask.
+    #[inline(always)]
+    fn settle(&self, number: usize, mask: usize) -> usize {
+        let _ = mask;
+        number
+    }
+
     /// Nothing in it.
     #[inline(always)]
     fn is_empty(&self) -> bool {

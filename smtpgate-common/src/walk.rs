@@ -5,18 +5,31 @@
 
 use crate::{
     frame::{Frame, Link, be16},
-    reason::{Family, Reason},
+    reason::Reason,
 };
 
-/// Where the walk ended.
+/// What the link layer carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// Nothing of ours.
+    Other,
+    /// More VLAN tags than anyone needs, or where they cannot be read.
+    Refused,
+    /// An IPv4 header should begin here.
+    V4(usize),
+    /// An IPv6 header should begin here.
+    V6(usize),
+}
+
+/// Where the walk over an IP packet ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
-    /// Nothing of ours: not IP, not TCP, or a later fragment.
+    /// Nothing of ours: not TCP, or a later fragment.
     Other,
     /// Not whole, or it contradicts itself; the stack rejects it.
-    Malformed(Family),
+    Malformed,
     /// Built to hide what it carries.
-    Refused(Reason, Family),
+    Refused(Reason),
     /// A TCP header.
     Tcp(Tcp),
 }
@@ -24,9 +37,8 @@ pub(crate) enum Walk {
 /// A TCP header, or as much as the frame has of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tcp {
-    pub(crate) family: Family,
-    /// Where the IP header begins.
-    pub(crate) ip: usize,
+    /// As in [`crate::Decision::source`].
+    pub(crate) source: u128,
     /// Where the TCP header begins; not beyond `end`.
     pub(crate) at: usize,
     /// Where the IP packet ends.
@@ -34,6 +46,9 @@ pub(crate) struct Tcp {
     /// More fragments follow.
     pub(crate) first_fragment: bool,
 }
+
+/// Bits of a place in the headers: 4 tags and 8 extension headers of 2,048 bytes are below.
+const PLACES: usize = 0x7fff;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -49,21 +64,19 @@ const PROTO_FRAGMENT: u8 = 44;
 const PROTO_AH: u8 = 51;
 const PROTO_DESTINATION: u8 = 60;
 
-/// Walks a frame to its TCP header.
+/// Walks a frame to its IP header.
 #[inline(always)]
-pub(crate) fn walk<F: Frame + ?Sized>(frame: &F, link: Link) -> Walk {
+pub(crate) fn network<F: Frame + ?Sized>(frame: &F, link: Link) -> Network {
     match link {
         Link::Ip => match frame.header::<2>(0) {
-            Some([version, _]) if version >> 4 == 4 => ipv4(frame, 0),
-            Some([version, _]) if version >> 4 == 6 => ipv6(frame, 0),
-            _ => Walk::Other,
+            Some([version, _]) if version >> 4 == 4 => Network::V4(0),
+            Some([version, _]) if version >> 4 == 6 => Network::V6(0),
+            _ => Network::Other,
         },
-        Link::Ethernet { stripped } => {
-            let Some(header) = frame.header::<14>(0) else {
-                return Walk::Other;
-            };
-            network(frame, be16(header, 12), 14, stripped)
-        }
+        Link::Ethernet { stripped } => match frame.header::<14>(0) {
+            Some(header) => tags(frame, be16(header, 12), stripped),
+            None => Network::Other,
+        },
     }
 }
 
@@ -72,17 +85,18 @@ const fn is_tag(ethertype: u16) -> bool {
 }
 
 #[inline(always)]
-fn network<F: Frame + ?Sized>(frame: &F, mut ethertype: u16, mut at: usize, stripped: u8) -> Walk {
+fn tags<F: Frame + ?Sized>(frame: &F, mut ethertype: u16, stripped: u8) -> Network {
+    let mut at = 14;
     macro_rules! strip_tag {
         ($seen:literal) => {
             if is_tag(ethertype) {
                 if $seen + stripped >= TAGS_MAX {
-                    return Walk::Refused(Reason::HeaderChain, Family::Other);
+                    return Network::Refused;
                 }
-                match within::<F, 4>(frame, at, frame.len(), Family::Other) {
-                    Ok(Some(tag)) => ethertype = be16(tag, 2),
-                    Ok(None) => return Walk::Other,
-                    Err(refused) => return refused,
+                match within(frame, at, frame.len()) {
+                    Within::Whole(tag) => ethertype = be16::<4>(tag, 2),
+                    Within::Short => return Network::Other,
+                    Within::Hidden => return Network::Refused,
                 }
                 at += 4;
             }
@@ -92,45 +106,60 @@ fn network<F: Frame + ?Sized>(frame: &F, mut ethertype: u16, mut at: usize, stri
     strip_tag!(1);
     strip_tag!(2);
     strip_tag!(3);
+    if at != 14 {
+        at = frame.settle(at, PLACES);
+    }
     match ethertype {
-        ETHERTYPE_IPV4 => ipv4(frame, at),
-        ETHERTYPE_IPV6 => ipv6(frame, at),
-        ETHERTYPE_8021Q | ETHERTYPE_8021AD => Walk::Refused(Reason::HeaderChain, Family::Other),
-        _ => Walk::Other,
+        ETHERTYPE_IPV4 => Network::V4(at),
+        ETHERTYPE_IPV6 => Network::V6(at),
+        ETHERTYPE_8021Q | ETHERTYPE_8021AD => Network::Refused,
+        _ => Network::Other,
     }
 }
 
-/// `N` bytes at `at` of a packet that ends at `end`: `Ok(None)` when the packet is too short for them, an error when it
-/// has them where they cannot be read in place, which no honest host's headers are.
+/// A header that a packet should have.
+pub(crate) enum Within<'a, const N: usize> {
+    /// All of it.
+    Whole(&'a [u8; N]),
+    /// The packet ends before it does.
+    Short,
+    /// The packet has it where it cannot be read in place, which no honest host's headers are.
+    Hidden,
+}
+
+/// `N` bytes at `at` of a packet that ends at `end`.
 #[inline(always)]
-fn within<F: Frame + ?Sized, const N: usize>(
-    frame: &F,
-    at: usize,
-    end: usize,
-    family: Family,
-) -> Result<Option<&[u8; N]>, Walk> {
-    if at + N > end {
-        return Ok(None);
-    }
-    match frame.header::<N>(at) {
-        Some(header) => Ok(Some(header)),
-        None => Err(Walk::Refused(Reason::HeaderChain, family)),
+pub(crate) fn within<F: Frame + ?Sized, const N: usize>(frame: &F, at: usize, end: usize) -> Within<'_, N> {
+    match frame.header(at) {
+        Some(header) if at + N <= end => Within::Whole(header),
+        None if at + N <= end => Within::Hidden,
+        _ => Within::Short,
     }
 }
 
+/// `N` bytes at `at` of the frame: as [`within`] it, without the comparison that cannot fail.
 #[inline(always)]
-fn ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Walk {
-    let family = Family::V4;
-    let header = match within::<F, 20>(frame, at, frame.len(), family) {
-        Ok(Some(header)) => header,
-        Ok(None) => return Walk::Malformed(family),
-        Err(refused) => return refused,
+fn leading<F: Frame + ?Sized, const N: usize>(frame: &F, at: usize) -> Within<'_, N> {
+    match frame.header(at) {
+        Some(header) => Within::Whole(header),
+        None if at + N <= frame.len() => Within::Hidden,
+        None => Within::Short,
+    }
+}
+
+/// Walks an IPv4 packet to its TCP header.
+#[inline(always)]
+pub(crate) fn ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Walk {
+    let header: &[u8; 20] = match leading(frame, at) {
+        Within::Whole(header) => header,
+        Within::Short => return Walk::Malformed,
+        Within::Hidden => return Walk::Refused(Reason::HeaderChain),
     };
     let header_len = usize::from(header[0] & 15) * 4;
     let total = usize::from(be16(header, 2));
     // RFC 791 3.1; Linux ip_rcv_core rejects the same.
     if header[0] >> 4 != 4 || header_len < 20 || total < header_len || at + total > frame.len() {
-        return Walk::Malformed(family);
+        return Walk::Malformed;
     }
     if header[9] != PROTO_TCP {
         return Walk::Other;
@@ -139,25 +168,25 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Walk {
     match fragment & 0x1fff {
         0 => {}
         // RFC 3128: it would overwrite the flags of the first one.
-        1 => return Walk::Refused(Reason::Fragment, family),
+        1 => return Walk::Refused(Reason::Fragment),
         _ => return Walk::Other,
     }
+    let [.., a, b, c, d, _, _, _, _] = *header;
     Walk::Tcp(Tcp {
-        family,
-        ip: at,
+        source: u128::from(u32::from_ne_bytes([a, b, c, d])),
         at: at + header_len,
         end: at + total,
         first_fragment: fragment & 0x2000 != 0,
     })
 }
 
+/// Walks an IPv6 packet to its TCP header.
 #[inline(always)]
-fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
-    let family = Family::V6;
-    let header = match within::<F, 40>(frame, ip, frame.len(), family) {
-        Ok(Some(header)) => header,
-        Ok(None) => return Walk::Malformed(family),
-        Err(refused) => return refused,
+pub(crate) fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
+    let header: &[u8; 40] = match leading(frame, ip) {
+        Within::Whole(header) => header,
+        Within::Short => return Walk::Malformed,
+        Within::Hidden => return Walk::Refused(Reason::HeaderChain),
     };
     let payload = usize::from(be16(header, 4));
     let mut next = header[6];
@@ -168,8 +197,10 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
         ip + 40 + payload
     };
     if header[0] >> 4 != 6 || end > frame.len() {
-        return Walk::Malformed(family);
+        return Walk::Malformed;
     }
+    let (_, addresses) = header.split_at(8);
+    let source = addresses.first_chunk().map_or(0, |source| u128::from_ne_bytes(*source));
     let mut at = ip + 40;
     let mut first_fragment = false;
     macro_rules! step {
@@ -177,8 +208,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
             match next {
                 PROTO_TCP => {
                     return Walk::Tcp(Tcp {
-                        family,
-                        ip,
+                        source,
                         at,
                         end,
                         first_fragment,
@@ -187,10 +217,10 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
                 PROTO_HOP_BY_HOP | PROTO_ROUTING | PROTO_DESTINATION | PROTO_AH | PROTO_FRAGMENT => {}
                 _ => return Walk::Other,
             }
-            let header = match within::<F, 8>(frame, at, end, family) {
-                Ok(Some(header)) => header,
-                Ok(None) => return cut_off(first_fragment),
-                Err(refused) => return refused,
+            let header: &[u8; 8] = match within(frame, at, end) {
+                Within::Whole(header) => header,
+                Within::Short => return cut_off(first_fragment),
+                Within::Hidden => return Walk::Refused(Reason::HeaderChain),
             };
             let units = usize::from(header[1]);
             at += match next {
@@ -198,7 +228,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
                 PROTO_FRAGMENT => {
                     let offset = be16(header, 2) >> 3;
                     if offset == 1 && header[0] == PROTO_TCP {
-                        return Walk::Refused(Reason::Fragment, family);
+                        return Walk::Refused(Reason::Fragment);
                     }
                     if offset != 0 {
                         return Walk::Other;
@@ -216,6 +246,8 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
                 return cut_off(first_fragment);
             }
             next = header[0];
+            at = frame.settle(at, PLACES);
+            first_fragment = frame.settle(usize::from(first_fragment), 1) != 0;
         };
     }
     step!();
@@ -228,14 +260,13 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
     step!();
     match next {
         PROTO_TCP => Walk::Tcp(Tcp {
-            family,
-            ip,
+            source,
             at,
             end,
             first_fragment,
         }),
         PROTO_HOP_BY_HOP | PROTO_ROUTING | PROTO_DESTINATION | PROTO_AH | PROTO_FRAGMENT => {
-            Walk::Refused(Reason::HeaderChain, family)
+            Walk::Refused(Reason::HeaderChain)
         }
         _ => Walk::Other,
     }
@@ -245,8 +276,8 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
 #[inline(always)]
 const fn cut_off(first_fragment: bool) -> Walk {
     if first_fragment {
-        Walk::Refused(Reason::Fragment, Family::V6)
+        Walk::Refused(Reason::Fragment)
     } else {
-        Walk::Malformed(Family::V6)
+        Walk::Malformed
     }
 }

@@ -3,18 +3,15 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use smtpgate_common::{
-    Decision, Family, Frame, Reason,
+    Decision, Reason,
     abi::{Event, counter_index},
 };
 
-use crate::{
-    maps::{COUNTERS, EVENTS, TOKENS},
-    reader::Reader,
-};
+use crate::maps::{COUNTERS, EVENTS, TOKENS};
 
 /// Counts a decision, and tells of it when it is a refusal.
 #[inline(always)]
-pub(crate) fn record(decision: &Decision, frame: &Reader, interface: impl FnOnce() -> u32) {
+pub(crate) fn record(decision: &Decision, interface: impl FnOnce() -> u32) {
     if decision.reason == Reason::None {
         return;
     }
@@ -29,7 +26,7 @@ pub(crate) fn record(decision: &Decision, frame: &Reader, interface: impl FnOnce
         unsafe { *counter += 1 };
     }
     if decision.reason.drops() && take_token() {
-        tell(decision, frame, interface());
+        tell(decision, interface());
     }
 }
 
@@ -49,24 +46,14 @@ fn take_token() -> bool {
 }
 
 #[inline(always)]
-fn tell(decision: &Decision, frame: &Reader, ifindex: u32) {
-    // As numbers, because the compiler calls memset for some of the arrays, which old verifiers do not follow.
-    let source: u128 = match decision.family {
-        Family::V4 => frame
-            .header::<4>(decision.ip + 12)
-            .map_or(0, |address| u32::from_ne_bytes(*address).into()),
-        Family::V6 => frame
-            .header::<16>(decision.ip + 8)
-            .map_or(0, |address| u128::from_ne_bytes(*address)),
-        Family::Other => 0,
-    };
+fn tell(decision: &Decision, ifindex: u32) {
     let Some(mut place) = EVENTS.reserve_untyped::<Event>(0) else {
         return;
     };
     place.write(Event {
         // SAFETY: a helper without arguments.
         boot_ns: unsafe { bpf_ktime_get_boot_ns() },
-        source: source.to_ne_bytes(),
+        source: decision.source.to_ne_bytes(),
         ifindex,
         port: decision.port,
         gate: decision.gate,

@@ -53,7 +53,7 @@ fn smtpgate_tc_l3(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn xdp_verdict(frame: &Reader, ctx: &XdpContext) -> u32 {
     let decision = decide(frame, Link::Ethernet { stripped: 0 }, &Table);
-    events::record(&decision, frame, || reader::xdp_interface(ctx));
+    events::record(&decision, || reader::xdp_interface(ctx));
     if decision.drops() { XDP_DROP } else { XDP_PASS }
 }
 
@@ -69,7 +69,7 @@ fn tc_verdict(ctx: &TcContext, link: Link) -> i32 {
         frame = Reader::skb(ctx);
         decision = decide(&frame, link, &Table);
     }
-    events::record(&decision, &frame, || reader::skb_interface(ctx));
+    events::record(&decision, || reader::skb_interface(ctx));
     if decision.drops() { TC_ACT_SHOT } else { TC_ACT_UNSPEC }
 }
 

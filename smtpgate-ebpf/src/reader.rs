@@ -62,7 +62,7 @@ impl Reader {
     /// Whether a header was asked for that the frame may have, but not where it can be read.
     #[inline(always)]
     pub(crate) fn missed(&self) -> bool {
-        self.missed.get()
+        self.missed.get() && self.data_end - self.data < self.len
     }
 
     /// How much of the frame to make readable.
@@ -80,6 +80,22 @@ impl Frame for Reader {
     #[inline(always)]
     fn len(&self) -> usize {
         self.len
+    }
+
+    /// A number xored twice with an unknown one is itself, but the verifier does not see it.
+    #[inline(always)]
+    fn settle(&self, mut number: usize, mask: usize) -> usize {
+        // SAFETY: register arithmetic.
+        unsafe {
+            asm!(
+                "{number} ^= {unknown}",
+                "{number} ^= {unknown}",
+                number = inout(reg) number,
+                unknown = in(reg) self.len,
+                options(pure, nomem, nostack)
+            );
+        };
+        number & mask
     }
 
     #[inline(always)]

@@ -134,9 +134,10 @@ impl Lookup for Maps {
 
     #[inline(always)]
     fn exact6(&self, address: [u8; 16]) -> Option<u32> {
-        let key = Exact6(address);
+        let aligned = Exact6(address);
+        let key: &[u8; 16] = &aligned.0;
         // SAFETY: as in over4.
-        unsafe { BANS6_EXACT.get(&key.0) }.copied()
+        unsafe { BANS6_EXACT.get(key) }.copied()
     }
 
     #[inline(always)]
