@@ -297,6 +297,46 @@ fn dataplane_attach_hangs_on_clsact_where_tc_has_no_links() {
 
 #[test]
 #[ignore = "root: cargo xtask test"]
+fn dataplane_attach_finds_its_clsact_filter_on_a_renamed_interface() {
+    let bpffs = BpfFs::mount().unwrap();
+    let pair = Pair::new().unwrap();
+    let neighbour = bpffs.root().join("neighbour");
+    let install = || {
+        pair.host
+            .run(|| Ok(Dataplane::install(&bpffs.pins(), OLD, &image(&intent())?)?))
+            .unwrap()
+    };
+    pair.host
+        .run(|| {
+            let open = image(&smtpgate::policy::Intent::default())?;
+            Dataplane::install(&neighbour, OLD, &open)?.attach("eth0")?;
+            Ok(install().attach("eth0")?)
+        })
+        .unwrap();
+    pair.host
+        .ip("link set eth0 down\nlink set eth0 name lan0\nlink set lan0 up")
+        .unwrap();
+    let found = pair.host.run(|| Ok(install().attachments()?)).unwrap();
+    assert_eq!(
+        found
+            .iter()
+            .map(|attachment| (attachment.interface.as_str(), attachment.mode))
+            .collect::<Vec<_>>(),
+        [("lan0", AttachMode::Tc)]
+    );
+    pair.host.run(|| Ok(unload(&bpffs.pins())?)).unwrap();
+    let out = pair
+        .host
+        .command("tc")
+        .args(["qdisc", "show", "dev", "lan0"])
+        .output()
+        .unwrap();
+    let left = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success() && !left.contains("clsact"), "{left}");
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
 fn dataplane_attach_leaves_a_clsact_qdisc_that_was_there() {
     let bpffs = BpfFs::mount().unwrap();
     let pair = Pair::new().unwrap();

@@ -22,7 +22,8 @@ use super::netlink::Netlink;
 pub enum Cut {
     /// So many were destroyed.
     Done(usize),
-    /// The kernel cannot (`CONFIG_INET_DIAG_DESTROY` is off): the connections live until they end by themselves.
+    /// The kernel cannot (`CONFIG_INET_DIAG_DESTROY` or `CONFIG_INET_DIAG` is off): the connections live until they end
+    /// by themselves.
     Unsupported,
 }
 
@@ -37,7 +38,13 @@ pub fn cut(prefix: IpNet, gated: impl Fn(u16) -> bool) -> Result<Cut, Error> {
         if family == AF_INET && matches!(prefix, IpNet::V6(_)) {
             continue;
         }
-        for (family, id) in connections(&mut netlink, family)? {
+        let connections = match connections(&mut netlink, family)? {
+            Some(connections) => connections,
+            // A kernel without IPv6 has no sockets that could hold mapped addresses.
+            None if family == AF_INET6 && matches!(prefix, IpNet::V4(_)) => continue,
+            None => return Ok(Cut::Unsupported),
+        };
+        for (family, id) in connections {
             if !concerns(&prefix, &id) || !gated(id.source_port) {
                 continue;
             }
@@ -54,7 +61,8 @@ pub fn cut(prefix: IpNet, gated: impl Fn(u16) -> bool) -> Result<Cut, Error> {
     Ok(Cut::Done(destroyed))
 }
 
-fn connections(netlink: &mut Netlink, family: u8) -> Result<Vec<(u8, SocketId)>, Error> {
+/// `None` when the kernel cannot list the sockets of this family.
+fn connections(netlink: &mut Netlink, family: u8) -> Result<Option<Vec<(u8, SocketId)>>, Error> {
     let any = if family == AF_INET {
         SocketId::new_v4()
     } else {
@@ -62,15 +70,14 @@ fn connections(netlink: &mut Netlink, family: u8) -> Result<Vec<(u8, SocketId)>,
     };
     let answers = match netlink.dump(SockDiagMessage::InetRequest(request(family, any))) {
         Ok(answers) => answers,
-        // No tcp_diag in this kernel, or no IPv6: nothing that could be destroyed by it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        // `sock_diag_rcv_msg`: nobody has registered for the family, and the module (tcp_diag) is not to be had.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Error::netlink("list TCP connections")(source)),
     };
-    Ok(answers
+    let headers = answers
         .iter()
-        .filter_map(|answer| InetResponseHeader::parse(answer.payload.as_slice()).ok())
-        .map(|header| (header.family, header.socket_id))
-        .collect())
+        .filter_map(|answer| InetResponseHeader::parse(answer.payload.as_slice()).ok());
+    Ok(Some(headers.map(|header| (header.family, header.socket_id)).collect()))
 }
 
 fn request(family: u8, socket_id: SocketId) -> InetRequest {
