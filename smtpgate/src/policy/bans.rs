@@ -5,7 +5,7 @@
 //! four states) that are not 0.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -83,21 +83,28 @@ impl Bans {
             self.remove(writer, single);
             return Ok(());
         }
-        let old = self.get(single).unwrap_or_default();
-        if old.end() != ends.end() {
+        let old = self.get(single);
+        if old.unwrap_or_default().end() != ends.end() {
             match single {
                 Single::V4(address) => self.put4(writer, address, ends.end())?,
                 Single::Net6(net) => self.put6(writer, net, u64::from(ends.end()) | self.mark(net))?,
                 Single::V6(address) => self.put_exact(writer, address, ends.end())?,
             }
         }
-        self.forget(single);
+        if old.is_some() {
+            self.forget(single);
+        }
         if ends.until != 0 {
             self.ends.insert((ends.until, single));
         }
         self.v6 += usize::from(!matches!(single, Single::V4(_)));
         self.known.insert(single, ends);
         Ok(())
+    }
+
+    /// Makes room for what is known of so many more.
+    pub(super) fn expect(&mut self, more: usize) {
+        self.known.reserve(more);
     }
 
     /// Takes a source out, banned or listed.
@@ -147,41 +154,31 @@ impl Bans {
         sizes: &Sizes,
         new: impl Iterator<Item = &'a Single>,
     ) -> Result<(), DoesNotFit> {
-        let mut new4: HashMap<u32, u32> = HashMap::new();
-        let mut nets = HashSet::new();
+        let mut new4 = Vec::new();
+        let mut nets = Vec::new();
         let mut exact = 0;
         for single in new {
             match single {
                 Single::V4(address) => {
                     if !standing(find4(maps, *address), |slot| free4(maps, *address, slot)) {
-                        *new4.entry(maps.number4(*address)).or_default() += 1;
+                        new4.push(maps.number4(*address));
                     }
                 }
-                Single::Net6(net) => {
-                    nets.insert(*net);
-                }
+                Single::Net6(net) => nets.push(*net),
                 Single::V6(address) => {
                     exact += usize::from(!maps.exact6.contains_key(address));
-                    nets.insert(net_of(*address));
+                    nets.push(net_of(*address));
                 }
             }
         }
-        let mut new6: HashMap<u32, u32> = HashMap::new();
-        for net in nets {
-            if !standing(find6(maps, net), |slot| free6(maps, net, slot)) {
-                *new6.entry(maps.number6(net)).or_default() += 1;
-            }
-        }
-        let over4: u32 = new4
-            .iter()
-            .map(|(bucket, new)| new.saturating_sub(frees4(maps, *bucket)))
-            .sum();
-        let over6: u32 = new6
-            .iter()
-            .map(|(bucket, new)| new.saturating_sub(frees6(maps, *bucket)))
-            .sum();
-        within(OVER4, maps.over4.len() + over4 as usize, sizes.over4)?;
-        within(OVER6, maps.over6.len() + over6 as usize, sizes.over6)?;
+        nets.sort_unstable();
+        nets.dedup();
+        nets.retain(|net| !standing(find6(maps, *net), |slot| free6(maps, *net, slot)));
+        let new6 = nets.into_iter().map(|net| maps.number6(net)).collect();
+        let over4 = beyond(new4, |bucket| frees4(maps, bucket));
+        let over6 = beyond(new6, |bucket| frees6(maps, bucket));
+        within(OVER4, maps.over4.len() + over4, sizes.over4)?;
+        within(OVER6, maps.over6.len() + over6, sizes.over6)?;
         within(EXACT6, maps.exact6.len() + exact, sizes.exact6)
     }
 
@@ -347,6 +344,13 @@ fn within(what: &'static str, needed: usize, size: u32) -> Result<(), DoesNotFit
     super::sizes::within(what, needed, size, "limits.headroom")
 }
 
+/// How many of those that want a place in these buckets find none.
+fn beyond(mut buckets: Vec<u32>, frees: impl Fn(u32) -> usize) -> usize {
+    buckets.sort_unstable();
+    let wanted = buckets.chunk_by(|a, b| a == b);
+    wanted.map(|same| same.len().saturating_sub(frees(same[0]))).sum()
+}
+
 /// Counts one less; 0 when it was the last.
 fn down<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, u32>, key: K) -> u32 {
     let left = counts.get(&key).map_or(0, |count| count - 1);
@@ -368,18 +372,19 @@ fn standing(place: Place, free: impl Fn(u8) -> bool) -> bool {
 }
 
 fn find4(maps: &Maps, address: u32) -> Place {
-    let bucket = maps.number4(address);
-    let words = words4(maps, bucket);
-    let slot = |found: &dyn Fn(u64) -> bool| (0..).zip(words).find(|(_, word)| found(*word)).map(|(slot, _)| slot);
-    if let Some(slot) = slot(&|word| word != 0 && address4(word) == address) {
-        Place::Slot(slot)
-    } else if maps.over4.contains_key(&address) {
-        Place::Over
-    } else if let Some(slot) = slot(&|word| end4(word) <= maps.now.max(LIFTED)) {
-        Place::Free(slot)
-    } else {
-        Place::Full
+    let mut free = None;
+    for (slot, word) in (0..).zip(words4(maps, maps.number4(address))) {
+        if word != 0 && address4(word) == address {
+            return Place::Slot(slot);
+        }
+        if free.is_none() && end4(word) <= maps.now.max(LIFTED) {
+            free = Some(slot);
+        }
     }
+    if maps.over4.contains_key(&address) {
+        return Place::Over;
+    }
+    free.map_or(Place::Full, Place::Free)
 }
 
 fn words4(maps: &Maps, bucket: u32) -> [u64; 8] {
@@ -387,11 +392,9 @@ fn words4(maps: &Maps, bucket: u32) -> [u64; 8] {
     bucket.map_or([0; 8], |bucket| bucket.words.each_ref().map(|word| word.load(Relaxed)))
 }
 
-fn frees4(maps: &Maps, bucket: u32) -> u32 {
-    words4(maps, bucket)
-        .into_iter()
-        .map(|word| u32::from(end4(word) <= maps.now.max(LIFTED)))
-        .sum()
+fn frees4(maps: &Maps, bucket: u32) -> usize {
+    let over = |word: &u64| end4(*word) <= maps.now.max(LIFTED);
+    words4(maps, bucket).iter().filter(|word| over(word)).count()
 }
 
 fn free4(maps: &Maps, address: u32, slot: u8) -> bool {
@@ -399,18 +402,19 @@ fn free4(maps: &Maps, address: u32, slot: u8) -> bool {
 }
 
 fn find6(maps: &Maps, net: u64) -> Place {
-    let states = states6(maps, maps.number6(net));
-    let slot =
-        |found: &dyn Fn((u64, u64)) -> bool| (0..).zip(states).find(|(_, ban)| found(*ban)).map(|(slot, _)| slot);
-    if let Some(slot) = slot(&|(other, state)| state != 0 && other == net) {
-        Place::Slot(slot)
-    } else if maps.over6.contains_key(&net) {
-        Place::Over
-    } else if let Some(slot) = slot(&|(_, state)| idle6(state, maps.now)) {
-        Place::Free(slot)
-    } else {
-        Place::Full
+    let mut free = None;
+    for (slot, (other, state)) in (0..).zip(states6(maps, maps.number6(net))) {
+        if state != 0 && other == net {
+            return Place::Slot(slot);
+        }
+        if free.is_none() && idle6(state, maps.now) {
+            free = Some(slot);
+        }
     }
+    if maps.over6.contains_key(&net) {
+        return Place::Over;
+    }
+    free.map_or(Place::Full, Place::Free)
 }
 
 fn states6(maps: &Maps, bucket: u32) -> [(u64, u64); 4] {
@@ -423,11 +427,9 @@ fn states6(maps: &Maps, bucket: u32) -> [(u64, u64); 4] {
     })
 }
 
-fn frees6(maps: &Maps, bucket: u32) -> u32 {
-    states6(maps, bucket)
-        .into_iter()
-        .map(|(_, state)| u32::from(idle6(state, maps.now)))
-        .sum()
+fn frees6(maps: &Maps, bucket: u32) -> usize {
+    let idle = |(_, state): &&(u64, u64)| idle6(*state, maps.now);
+    states6(maps, bucket).iter().filter(idle).count()
 }
 
 fn free6(maps: &Maps, net: u64, slot: u8) -> bool {

@@ -53,6 +53,8 @@ pub enum NeedsGeneration {
     Nodes,
 }
 
+type Singles = Vec<(Single, Ends)>;
+
 /// All that is to be done, found without touching anything.
 pub(super) struct Changes {
     trie4: TrieChange,
@@ -60,8 +62,8 @@ pub(super) struct Changes {
     front4: Change,
     front6: Change,
     classes: Classes,
-    stronger: Vec<(Single, Ends)>,
-    weaker: Vec<(Single, Ends)>,
+    stronger: Singles,
+    weaker: Singles,
 }
 
 impl Image {
@@ -71,7 +73,9 @@ impl Image {
             return Err(NeedsGeneration::Gates);
         }
         let changes = self.change(table);
-        self.check(&changes)?;
+        self.check_tries(&changes)?;
+        let new = changes.stronger.iter().map(|(single, _)| single);
+        Bans::check(&self.maps, &self.sizes, new)?;
         if changes.classes.missed() && front::answers(table) <= usize::from(smtpgate_common::front::ASK_TRIE) {
             return Err(NeedsGeneration::Classes);
         }
@@ -120,19 +124,15 @@ impl Image {
         }
     }
 
-    /// Whether the maps have room, also while old and new entries are both there.
-    pub(super) fn check(&self, changes: &Changes) -> Result<(), DoesNotFit> {
+    /// Whether the tries have room, also while old and new entries are both there.
+    pub(super) fn check_tries(&self, changes: &Changes) -> Result<(), DoesNotFit> {
         let both4 = self.maps.trie4.len() + changes.trie4.new;
         let both6 = self.maps.trie6.len() + changes.trie6.new;
         within("IPv4 prefixes, old and new", both4, self.sizes.trie4, "limits.headroom")?;
-        within("IPv6 prefixes, old and new", both6, self.sizes.trie6, "limits.headroom")?;
-        Bans::check(
-            &self.maps,
-            &self.sizes,
-            changes.stronger.iter().map(|(single, _)| single),
-        )
+        within("IPv6 prefixes, old and new", both6, self.sizes.trie6, "limits.headroom")
     }
 
+    /// Does it. Fails only where [`Bans::check`] does, and then half way.
     pub(super) fn take(&mut self, changes: Changes, table: &GateTable) -> Result<Vec<Op>, DoesNotFit> {
         let mut writer = writer(&mut self.maps, &self.sizes);
         let mut observe = writer.maps.head.observe.load(std::sync::atomic::Ordering::Relaxed);
@@ -140,6 +140,7 @@ impl Image {
             observe |= table.observe;
             writer.write(Op::Observe(observe));
         }
+        self.bans.expect(changes.stronger.len());
         for (single, ends) in changes.stronger {
             self.bans.set(&mut writer, single, ends)?;
         }
@@ -166,7 +167,7 @@ impl Image {
     }
 
     /// Single sources that are refused more and those that are refused less than before.
-    fn singles(&self, table: &GateTable) -> (Vec<(Single, Ends)>, Vec<(Single, Ends)>) {
+    fn singles(&self, table: &GateTable) -> (Singles, Singles) {
         let now = self.maps.now;
         let mut stronger = Vec::new();
         let mut weaker = Vec::new();

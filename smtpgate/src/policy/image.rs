@@ -75,7 +75,7 @@ impl Image {
         };
         image.maps.ports.clone_from(&table.ports);
         let change = image.change(table);
-        image.check(&change)?;
+        image.check_tries(&change)?;
         image.take(change, table)?;
         Ok(image)
     }

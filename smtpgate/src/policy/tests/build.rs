@@ -9,7 +9,7 @@ use super::{
     verdict,
 };
 use crate::policy::{
-    Ban, Gate, GateTable, Image, Intent, Limits, Single, Sizes, compile, evaluate,
+    Ban, Gate, GateTable, Image, Intent, Limits, NeedsGeneration, Single, Sizes, compile, evaluate,
     prefix::{to_v4, to_v6},
 };
 
@@ -59,7 +59,8 @@ const ALLOW: Cell = Cell::new(1, 0, 0);
 
 #[test]
 fn policy_compiles_to_the_fewest_prefixes_that_say_it() {
-    let cases: &[(&str, Intent, &[(&str, Cell)])] = &[
+    type Case<'a> = (&'a str, Intent, &'a [(&'a str, Cell)]);
+    let cases: &[Case<'_>] = &[
         ("nothing", policy("", "", &[""], &[]), &[]),
         (
             "world",
@@ -338,6 +339,67 @@ fn policy_empty_takes_thousands_of_bans_and_prefixes_without_new_maps() {
         .map(|n| format!("10.{}.{}.0/24", n % 64, n / 64 * 2).parse().unwrap())
         .collect();
     image.plan(&compile(&many)).unwrap();
+}
+
+/// Sixteen gates, and 300 prefixes each with other gates: more answers than the front tables have classes.
+fn many_answers(from: u16) -> Intent {
+    let allow = |gate: usize| {
+        let lets = (from..from + 300).filter(|mask| mask >> gate & 1 != 0);
+        lets.map(|n| net(&format!("10.{}.{}.0/24", n / 128, n % 128 * 2)))
+            .collect()
+    };
+    let gates = (0..16).map(|number| Gate {
+        name: number.to_string(),
+        ports: vec![1000 + number as u16],
+        allow: allow(number),
+        observe: false,
+    });
+    Intent {
+        gates: gates.collect(),
+        ..Intent::default()
+    }
+}
+
+#[test]
+fn policy_with_more_answers_than_classes_is_answered_by_the_trie() {
+    let intent = many_answers(1);
+    let mut image = image(&intent);
+    let check = |image: &Image, intent: &Intent| {
+        for source in probes(intent) {
+            for gate in 0..16 {
+                let expected = evaluate(intent, gate, source, NOW).reason;
+                assert_eq!(verdict(image.maps(), gate, source), expected, "{source} at gate {gate}");
+            }
+        }
+    };
+    check(&image, &intent);
+    let asked = image.maps().nodes4.iter().flat_map(|node| &node.codes);
+    let asked = asked
+        .filter(|code| code.load(std::sync::atomic::Ordering::Relaxed) == 255)
+        .count();
+    assert_eq!(asked, 300 - 254, "all but as many as there are classes");
+    // Other answers find no number either, and are right all the same.
+    let next = many_answers(200);
+    image.plan(&compile(&next)).unwrap();
+    check(&image, &next);
+    // These would all fit, if the numbers were not taken.
+    let mut few = many_answers(1000);
+    few.gates.iter_mut().for_each(|gate| gate.allow.truncate(20));
+    assert_eq!(image.plan(&compile(&few)), Err(NeedsGeneration::Classes));
+}
+
+#[test]
+fn policy_with_more_mixed_regions_than_nodes_gives_them_to_the_upper_steps() {
+    // Two /16 and four /24 of them are mixed; there are nodes for three.
+    let intent = policy("", "", &["10.1.1.0/25 10.1.3.0/25 10.2.1.0/25 10.2.3.0/25"], &[]);
+    let image = Image::build(&compile(&intent), Sizes { nodes4: 3, ..SMALL }).unwrap();
+    assert_eq!(image.fill().nodes4, 3);
+    for source in probes(&intent) {
+        let expected = evaluate(&intent, 0, source, NOW).reason;
+        assert_eq!(verdict(image.maps(), 0, source), expected, "{source}");
+    }
+    let root = |index: usize| image.maps().head.root4[index].load(std::sync::atomic::Ordering::Relaxed);
+    assert!(root(0x0a01) > 255 && root(0x0a02) > 255, "both /16 have a node");
 }
 
 proptest! {
