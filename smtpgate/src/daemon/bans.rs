@@ -287,11 +287,7 @@ impl Engine {
         let arrival = Timestamp::now();
         for line in batch.lines() {
             let Some(event) = maillog::parse(line) else { continue };
-            let now = if batch.backlog {
-                clock.resolve(event.time).unwrap_or(arrival)
-            } else {
-                arrival
-            };
+            let now = batch.when(event.time, clock, arrival);
             let Self {
                 detector,
                 assembled,

@@ -23,11 +23,11 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    config::{Follow as Followed, Maillog},
+    config::{Follow, Maillog},
     dataplane::{Changes, Event, Events, Rate, Tokens},
     maillog::{
         Batch,
-        follow::{self, Follow, Start},
+        follow::{self, Start},
     },
     sources::{Sources, host::Host},
 };
@@ -286,16 +286,17 @@ fn watch_sources(engine: &Engine, changed: &mpsc::Sender<()>) -> (Watch, BTreeSe
     (Watch::start(paths.clone(), changed.clone()), paths)
 }
 
-fn follow_of(maillog: &Maillog) -> Follow {
+/// The files to follow, whether they exist yet or not.
+fn logs(maillog: &Maillog) -> Vec<PathBuf> {
     match &maillog.follow {
-        Followed::Auto => Follow::Auto,
-        Followed::None => Follow::None,
-        Followed::Files(files) => Follow::Paths(files.clone()),
+        Follow::Auto => follow::AUTO.map(PathBuf::from).to_vec(),
+        Follow::None => Vec::new(),
+        Follow::Files(files) => files.clone(),
     }
 }
 
 fn follow_maillog(engine: &Engine) -> Result<Option<mpsc::Receiver<Batch>>, Failure> {
-    let paths = follow_of(&engine.config.maillog).paths();
+    let paths = logs(&engine.config.maillog);
     if paths.is_empty() {
         return Ok(None);
     }
@@ -336,8 +337,7 @@ fn add_daemon(report: serde_json::Value, since: Timestamp, maillog: &Maillog) ->
         pid: std::process::id(),
         since,
     });
-    status.follow = follow_of(maillog)
-        .paths()
+    status.follow = logs(maillog)
         .iter()
         .map(|path| {
             format!(

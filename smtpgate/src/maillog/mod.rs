@@ -13,7 +13,7 @@ mod test_log;
 mod time;
 
 pub use event::{Daemon, Event, Kind, Session, Step};
-pub use follow::{Batch, Follow, Position};
+pub use follow::{Batch, Position};
 pub use parse::{parse, time};
 pub use test_log::{Read, test_log};
 pub use time::{Clock, LogTime};

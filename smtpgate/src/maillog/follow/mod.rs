@@ -28,31 +28,9 @@ use watch::Watch;
 
 use super::Clock;
 
-/// What the configuration says to follow.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Follow {
-    /// What this host has of [`AUTO`].
-    #[default]
-    Auto,
-    /// Nothing.
-    None,
-    /// These files, whether they exist yet or not.
-    Paths(Vec<PathBuf>),
-}
-
-/// Where distributions have the mail log: Debian and SUSE, Red Hat and FreeBSD.
+/// Where distributions have the mail log: Debian and SUSE, Red Hat and FreeBSD. Follow both: which one appears later,
+/// nobody knows.
 pub const AUTO: [&str; 2] = ["/var/log/mail.log", "/var/log/maillog"];
-
-impl Follow {
-    /// The files to follow. Of [`AUTO`] both: which one appears later, nobody knows.
-    pub fn paths(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Auto => AUTO.map(PathBuf::from).to_vec(),
-            Self::None => Vec::new(),
-            Self::Paths(paths) => paths.clone(),
-        }
-    }
-}
 
 /// What the follower starts from.
 #[derive(Clone, Debug)]
