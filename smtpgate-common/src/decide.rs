@@ -54,26 +54,42 @@ const ACK: u8 = 0x10;
 /// Decides over a frame. Pure but for what `tables` reads.
 #[inline(always)]
 pub fn decide<F: Frame + ?Sized, T: Tables>(frame: &F, link: Link, tables: &T) -> Decision {
-    // The families part here and never meet again: the compiler then keeps in registers what it would spill.
+    decide_then(frame, link, tables, |decision| decision)
+}
+
+/// Decides over a frame and goes on with `then`. It is compiled into each of the ways there, which part early and never
+/// meet again, so that most of a decision is constants where it is used, and not words on the stack.
+#[inline(always)]
+pub fn decide_then<F: Frame + ?Sized, T: Tables, R>(
+    frame: &F,
+    link: Link,
+    tables: &T,
+    then: impl Fn(Decision) -> R,
+) -> R {
     match network(frame, link) {
-        Network::Other => Decision::PASS,
-        Network::Refused => structural(tables, Reason::HeaderChain, Family::Other),
-        Network::V4(at) => packet(frame, ipv4(frame, at), Family::V4, tables),
-        Network::V6(at) => packet(frame, ipv6(frame, at), Family::V6, tables),
+        Network::Other => then(Decision::PASS),
+        Network::Refused => then(structural(tables, Reason::HeaderChain, Family::Other)),
+        Network::V4(at) => match ipv4(frame, at) {
+            Walk::Tcp(tcp) => then(segment(frame, tcp, Family::V4, tables)),
+            walk => then(no_segment(walk, Family::V4, tables)),
+        },
+        Network::V6(at) => match ipv6(frame, at) {
+            Walk::Tcp(tcp) => then(segment(frame, tcp, Family::V6, tables)),
+            walk => then(no_segment(walk, Family::V6, tables)),
+        },
     }
 }
 
 #[inline(always)]
-fn packet<F: Frame + ?Sized, T: Tables>(frame: &F, walk: Walk, family: Family, tables: &T) -> Decision {
+fn no_segment<T: Tables>(walk: Walk, family: Family, tables: &T) -> Decision {
     match walk {
-        Walk::Other => Decision::PASS,
+        Walk::Other | Walk::Tcp(_) => Decision::PASS,
         Walk::Malformed => Decision {
             reason: Reason::Malformed,
             family,
             ..Decision::PASS
         },
         Walk::Refused(reason) => structural(tables, reason, family),
-        Walk::Tcp(tcp) => segment(frame, tcp, family, tables),
     }
 }
 

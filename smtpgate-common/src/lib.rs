@@ -20,7 +20,7 @@ pub mod shared;
 pub mod tables;
 mod walk;
 
-pub use decide::{Decision, Source, decide, judge};
+pub use decide::{Decision, Source, decide, decide_then, judge};
 pub use frame::{Frame, Link};
 pub use reason::{Family, Reason};
 pub use tables::{Lookup, Tables};

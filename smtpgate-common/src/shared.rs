@@ -18,10 +18,15 @@ mod bpf {
             $(
                 /// Loads only, and these as if relaxed.
                 #[repr(transparent)]
-                #[derive(Debug)]
+                #[derive(Debug, Default)]
                 pub struct $name(Cell<$number>);
 
                 impl $name {
+                    /// Starts as `number`.
+                    pub const fn new(number: $number) -> Self {
+                        Self(Cell::new(number))
+                    }
+
                     /// The number as it stands.
                     #[inline(always)]
                     pub fn load(&self, _: Ordering) -> $number {

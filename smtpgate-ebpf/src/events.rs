@@ -26,7 +26,17 @@ pub(crate) fn record(decision: &Decision, interface: impl FnOnce() -> u32) {
         unsafe { *counter += 1 };
     }
     if decision.reason.drops() && take_token() {
-        tell(decision, interface());
+        let event = u64::from(decision.port)
+            | u64::from(decision.gate) << 16
+            | (decision.reason as u64) << 24
+            | (decision.family as u64) << 32
+            | u64::from(decision.observed) << 40;
+        tell(
+            event,
+            decision.source as u64,
+            (decision.source >> 64) as u64,
+            interface(),
+        );
     }
 }
 
@@ -45,21 +55,23 @@ fn take_token() -> bool {
     true
 }
 
-#[inline(always)]
-fn tell(decision: &Decision, ifindex: u32) {
+/// Not inlined: it is rare, and all that comes before it is not.
+#[inline(never)]
+fn tell(event: u64, source_low: u64, source_high: u64, ifindex: u32) {
     let Some(mut place) = EVENTS.reserve_untyped::<Event>(0) else {
         return;
     };
+    let [port, port2, gate, reason, family, observed, ..] = event.to_le_bytes();
     place.write(Event {
         // SAFETY: a helper without arguments.
         boot_ns: unsafe { bpf_ktime_get_boot_ns() },
-        source: decision.source.to_ne_bytes(),
+        source: (u128::from(source_high) << 64 | u128::from(source_low)).to_ne_bytes(),
         ifindex,
-        port: decision.port,
-        gate: decision.gate,
-        reason: decision.reason as u8,
-        family: decision.family as u8,
-        observed: u8::from(decision.observed),
+        port: u16::from_le_bytes([port, port2]),
+        gate,
+        reason,
+        family,
+        observed,
         pad: 0,
         pad2: 0,
     });

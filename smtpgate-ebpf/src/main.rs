@@ -20,7 +20,7 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use smtpgate_common::{Link, decide};
+use smtpgate_common::{Link, decide, decide_then};
 
 use crate::{
     reader::{Buffers, Reader},
@@ -52,9 +52,10 @@ fn smtpgate_tc_l3(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn xdp_verdict(frame: &Reader, ctx: &XdpContext) -> u32 {
-    let decision = decide(frame, Link::Ethernet { stripped: 0 }, &Table);
-    events::record(&decision, || reader::xdp_interface(ctx));
-    if decision.drops() { XDP_DROP } else { XDP_PASS }
+    decide_then(frame, Link::Ethernet { stripped: 0 }, &Table, |decision| {
+        events::record(&decision, || reader::xdp_interface(ctx));
+        if decision.drops() { XDP_DROP } else { XDP_PASS }
+    })
 }
 
 /// A pass is TC_ACT_UNSPEC (TCX_NEXT): filters behind this one are still asked.
