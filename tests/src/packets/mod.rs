@@ -6,6 +6,9 @@
 
 pub mod builder;
 pub mod cases;
+pub mod gate;
 pub mod policy;
+pub mod proof;
 pub mod raw;
+pub mod testrun;
 pub mod wire;

@@ -33,7 +33,7 @@ pub struct Case {
 }
 
 /// What must become of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Expect {
     /// Whether the frame is dropped.
     pub drop: bool,
@@ -42,7 +42,7 @@ pub struct Expect {
 }
 
 /// The counter that goes up by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Counted {
     /// Why.
     pub reason: Reason,
