@@ -4,6 +4,7 @@
 //! out; once they run, they fail when anything they need is missing.
 
 pub mod gated;
+pub mod kernels;
 pub mod lab;
 pub mod packets;
 pub mod tun;

@@ -1,0 +1,90 @@
+//! A virtual machine that boots one kernel into one archive, and what it says on its serial line.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::debian::Kernel;
+use super::guest::{self, Line};
+use super::initramfs::{Archive, find};
+
+/// From power-on to power-off. A machine with time takes a tenth of it.
+const LIMIT: Duration = Duration::from_secs(240);
+/// Programs that the lab calls.
+const TOOLS: [&str; 4] = ["ip", "ethtool", "setpriv", "nsenter"];
+/// Lines of the console that a failure shows.
+const TAIL: usize = 60;
+
+/// Boots `kernel` with `init` as its first process, and gives what the guest reported: one entry a part.
+///
+/// An error is a guest that did not come to its end, with the last it said. The parts of a guest that did may still have
+/// failed.
+pub fn boot(kernel: &Kernel, init: &Path) -> Result<Vec<(String, Result<String, String>)>> {
+    let folder = tempfile::tempdir()?;
+    let archive = folder.path().join("initramfs");
+    fs::write(&archive, pack(kernel, init)?)?;
+    let mut qemu = Command::new("timeout")
+        .arg(LIMIT.as_secs().to_string())
+        .arg("qemu-system-x86_64")
+        // KVM is not to be had everywhere; emulated, the kernel is the same.
+        .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024"])
+        .args(["-nographic", "-no-reboot", "-net", "none", "-kernel"])
+        .arg(kernel.image())
+        .arg("-initrd")
+        .arg(&archive)
+        .args(["-append", "console=ttyS0 panic=-1 loglevel=4 mitigations=off"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("timeout: cannot be started; apt-get install coreutils qemu-system-x86")?;
+    let start = Instant::now();
+    let mut console = Vec::new();
+    let mut parts = Vec::new();
+    let mut done = false;
+    if let Some(output) = qemu.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
+            match guest::parse(&line) {
+                Some(Line::Part(name, outcome)) => parts.push((name, outcome)),
+                Some(Line::Done) => done = true,
+                None => {}
+            }
+            console.push(line);
+        }
+    }
+    let out = qemu.wait_with_output()?;
+    if !done {
+        bail!(
+            "the guest did not come to its end in {:.0?} (qemu: {} {}), but to:\n{}",
+            start.elapsed(),
+            out.status,
+            String::from_utf8_lossy(&out.stderr).trim(),
+            console[console.len().saturating_sub(TAIL)..].join("\n")
+        );
+    }
+    Ok(parts)
+}
+
+fn pack(kernel: &Kernel, init: &Path) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for folder in ["/dev", "/proc", "/sys", "/tmp", "/run"] {
+        archive.folder(folder);
+    }
+    archive.program(init, "/init")?;
+    for tool in TOOLS {
+        archive.program(&find(tool)?, &format!("/usr/bin/{tool}"))?;
+    }
+    for module in kernel.modules()? {
+        let name = module
+            .file_name()
+            .and_then(|name| name.to_str())
+            .context("module's name")?;
+        archive.file(&format!("{}/{name}", guest::MODULES), &fs::read(&module)?);
+    }
+    Ok(archive.finish())
+}
