@@ -36,7 +36,9 @@ struct Step {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut steps = Steps { done: Vec::new() };
-    steps.run("what it needs", || tools::install(tools::LAB));
+    steps.run("what it needs", || {
+        tools::install(&[tools::LAB, tools::KERNELS].concat())
+    });
     if args.filter.is_none() {
         steps.run("format", || {
             tools::succeed(tools::cargo("fmt").args(["--all", "--check"]))

@@ -19,6 +19,14 @@ pub(crate) const LAB: &[Tool] = &[
     ("debootstrap", "debootstrap"),
 ];
 
+/// What boots other kernels.
+pub(crate) const KERNELS: &[Tool] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("xz", "xz-utils"),
+    ("strip", "binutils"),
+    ("ldd", "libc-bin"),
+];
+
 /// The workspace's folder.
 pub(crate) fn workspace() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
