@@ -149,6 +149,9 @@ fn failure(address: &str) -> Event<'static> {
         address: Some(address.parse().unwrap()),
         user: Some(b"bob"),
         mechanism: None,
+        queue_id: None,
+        sender: None,
+        recipients: 0,
         weight: 1,
         session: None,
     }

@@ -12,6 +12,8 @@ use super::time::LogTime;
 pub enum Daemon {
     /// Postfix, any of its programs.
     Postfix,
+    /// Dovecot, any of its processes.
+    Dovecot,
 }
 
 /// What happened. The names are part of the contract of `test-log --json` and of the ledger: append only.
@@ -42,9 +44,9 @@ pub enum Kind {
     DdosConnect,
     /// A login succeeded.
     AuthOk,
-    /// A message left for its recipient.
+    /// A message left for its recipient: one event a recipient.
     Delivered,
-    /// A message came in.
+    /// A message came in. The line that completes it, once a message, has the sender and the number of recipients.
     Received,
     /// A client connected.
     Connect,
@@ -134,7 +136,13 @@ pub struct Event<'a> {
     pub user: Option<&'a [u8]>,
     /// The SASL mechanism that the client asked for: free text too.
     pub mechanism: Option<&'a [u8]>,
-    /// How much it counts against the client, in mistyped passwords; 0 = no offence.
+    /// The message that the line is about, by its queue id.
+    pub queue_id: Option<&'a [u8]>,
+    /// The envelope sender, as the client gave it: free text. Empty = a bounce.
+    pub sender: Option<&'a [u8]>,
+    /// Recipients of a message that came in, on the line that completes it; else 0.
+    pub recipients: u32,
+    /// How much it counts against the client, in mistyped passwords; 0 = no offence. From [`super::weight`].
     pub weight: u16,
     /// The SMTP session, where the daemon's lines tell.
     pub session: Option<Session>,

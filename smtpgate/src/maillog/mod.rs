@@ -9,11 +9,14 @@ pub mod follow;
 mod header;
 mod parse;
 pub mod postfix;
+mod reader;
 mod test_log;
 mod time;
+pub mod weight;
 
 pub use event::{Daemon, Event, Kind, Session, Step};
 pub use follow::{Batch, Position};
 pub use parse::{parse, time};
+pub use reader::Reader;
 pub use test_log::{Read, test_log};
 pub use time::{Clock, LogTime};

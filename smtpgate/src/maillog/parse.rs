@@ -11,6 +11,9 @@ pub(super) struct Reading<'a> {
     pub(super) address: Option<std::net::IpAddr>,
     pub(super) user: Option<&'a [u8]>,
     pub(super) mechanism: Option<&'a [u8]>,
+    pub(super) queue_id: Option<&'a [u8]>,
+    pub(super) sender: Option<&'a [u8]>,
+    pub(super) recipients: u32,
     pub(super) weight: u16,
     pub(super) step: Option<Step>,
 }
@@ -23,6 +26,9 @@ impl Reading<'_> {
             address: None,
             user: None,
             mechanism: None,
+            queue_id: None,
+            sender: None,
+            recipients: 0,
             weight: 0,
             step: None,
         }
@@ -40,6 +46,9 @@ pub fn parse(line: &[u8]) -> Option<Event<'_>> {
         address: reading.address,
         user: reading.user,
         mechanism: reading.mechanism,
+        queue_id: reading.queue_id,
+        sender: reading.sender,
+        recipients: reading.recipients,
         weight: reading.weight.saturating_mul(header.times),
         session: reading.step.and_then(|step| {
             Some(Session {
