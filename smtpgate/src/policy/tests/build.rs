@@ -389,6 +389,18 @@ fn policy_with_more_answers_than_classes_is_answered_by_the_trie() {
 }
 
 #[test]
+fn policy_bans_of_prefixes_take_no_class_numbers() {
+    let bans: Vec<_> = (0..200_u32).map(|n| (format!("10.0.{n}.0/24"), 500 + n)).collect();
+    let bans: Vec<_> = bans.iter().map(|(prefix, until)| (prefix.as_str(), *until)).collect();
+    let image = image(&policy("", "", &["10.0.0.0/8"], &bans));
+    let named = image.maps().head.classes.iter();
+    let named = named
+        .filter(|cell| cell.load(std::sync::atomic::Ordering::Relaxed) != 0)
+        .count();
+    assert_eq!(named, 1, "allowed; each ban's end would be another answer");
+}
+
+#[test]
 fn policy_with_more_mixed_regions_than_nodes_gives_them_to_the_upper_steps() {
     // Two /16 and four /24 of them are mixed; there are nodes for three.
     let intent = policy("", "", &["10.1.1.0/25 10.1.3.0/25 10.2.1.0/25 10.2.3.0/25"], &[]);
