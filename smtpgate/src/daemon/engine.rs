@@ -54,6 +54,8 @@ pub struct Engine {
     pub(super) detector: Detector,
     /// Counts the generations that this engine has made; events and tokens belong to one.
     pub(super) generation: u64,
+    /// Counts the configurations that came into force.
+    pub(super) revision: u64,
     /// Differences between kernel and image that were found and repaired.
     pub(super) drift: u64,
 }
@@ -100,6 +102,7 @@ impl Engine {
             image: None,
             detector,
             generation: 0,
+            revision: 0,
             drift: 0,
         })
     }
@@ -210,6 +213,7 @@ impl Engine {
         let (how, operations) = self.change(&table, &config)?;
         self.detector.reconfigure(detect_config(&config));
         self.config = config;
+        self.revision += 1;
         self.assembled = assembled;
         let mut notes = self.assembled.warnings(&self.config);
         if interfaces_changed && self.plane.is_some() {

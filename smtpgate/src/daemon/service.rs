@@ -112,7 +112,9 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
 
     let mut telling = Telling::of(engine)?;
     let (changed, mut sources_changed) = mpsc::channel(1);
-    let mut watch = watch_sources(engine, &changed);
+    let mut watch = Watched::default();
+    watch.follow(engine, &changed);
+    let mut revision = engine.revision;
     let mut maillog = engine.config.maillog.clone();
     let mut batches = follow_maillog(engine)?;
     audience.ready(&applied);
@@ -191,10 +193,10 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
         }
         if telling.generation != engine.generation {
             telling = Telling::of(engine)?;
-            watch = watch_sources(engine, &changed);
         }
-        if watch.1 != watched(engine) {
-            watch = watch_sources(engine, &changed);
+        if revision != engine.revision {
+            revision = engine.revision;
+            watch.follow(engine, &changed);
         }
         if maillog != engine.config.maillog {
             maillog = engine.config.maillog.clone();
@@ -271,19 +273,25 @@ fn tell(why: &str, applied: Result<Applied, Failure>) {
     }
 }
 
-fn watched(engine: &Engine) -> BTreeSet<PathBuf> {
-    let config = &engine.config;
-    let specs = config
-        .trust
-        .iter()
-        .chain(&config.block)
-        .chain(config.gates.iter().flat_map(|gate| &gate.allow));
-    Sources::new(&config.geoip.database, &config.paths.state).watched(specs)
+/// The source files that are watched, and what watches them.
+#[derive(Default)]
+struct Watched {
+    paths: BTreeSet<PathBuf>,
+    watch: Option<Watch>,
 }
 
-fn watch_sources(engine: &Engine, changed: &mpsc::Sender<()>) -> (Watch, BTreeSet<PathBuf>) {
-    let paths = watched(engine);
-    (Watch::start(paths.clone(), changed.clone()), paths)
+impl Watched {
+    /// Watches what the configuration in force names.
+    fn follow(&mut self, engine: &Engine, changed: &mpsc::Sender<()>) {
+        let config = &engine.config;
+        let allow = config.gates.iter().flat_map(|gate| &gate.allow);
+        let specs = config.trust.iter().chain(&config.block).chain(allow);
+        let paths = Sources::new(&config.geoip.database, &config.paths.state).watched(specs);
+        if self.watch.is_none() || paths != self.paths {
+            self.watch = Some(Watch::start(paths.clone(), changed.clone()));
+            self.paths = paths;
+        }
+    }
 }
 
 /// The files to follow, whether they exist yet or not.
