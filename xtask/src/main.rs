@@ -1,5 +1,6 @@
 //! `cargo xtask`: what CI runs is what a person runs. One file a subcommand.
 
+mod bench;
 mod bpf_object;
 mod demo;
 mod ebpf;
@@ -27,6 +28,7 @@ enum Task {
     /// Show the gate in a throw-away lab: who is greeted, who hears nothing, and what a guesser gets
     Demo,
     Test(test::Args),
+    Bench(bench::Args),
     /// Rebuild the committed kernel object from its source, with the pinned linker
     Ebpf(ebpf::Args),
     /// Prove that the committed kernel object is what the source gives
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(&args),
         Task::Demo => demo::run(),
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),
