@@ -61,6 +61,11 @@ fn priority(line: &[u8]) -> &[u8] {
 }
 
 fn stamp(line: &[u8]) -> Option<(LogTime<'_>, &[u8])> {
+    if line.first()? == &b'@' {
+        let (text, rest) = word(line)?;
+        let hex = text.len() == 25 && text.iter().skip(1).all(u8::is_ascii_hexdigit);
+        return hex.then_some((LogTime::Tai64n(text), rest));
+    }
     if line.first()?.is_ascii_digit() {
         let (text, rest) = word(line)?;
         let dated = text.len() >= 20 && text.get(4) == Some(&b'-') && text.get(10) == Some(&b'T');
@@ -179,6 +184,15 @@ mod tests {
                 "without host",
                 b"Nov  4 02:27:08 postfix/smtpd[467]: hello: there",
                 Some(Header { host: b"", ..plain }),
+            ),
+            (
+                "multilog",
+                b"@400000004c91b044077a9e94 postfix/smtpd[467]: hello: there",
+                Some(Header {
+                    time: LogTime::Tai64n(b"@400000004c91b044077a9e94"),
+                    host: b"",
+                    ..plain
+                }),
             ),
             (
                 "without process",

@@ -12,6 +12,8 @@ pub enum LogTime<'a> {
     Rfc3164(&'a [u8]),
     /// `2026-11-04T02:27:08+09:00`, with or without a fraction (RFC 3339; also the `+0900` of `journalctl -o short-iso`).
     Rfc3339(&'a [u8]),
+    /// `@400000004c91b044077a9e94`: seconds since 1970 as TAI, plus 2^62, then nanoseconds (multilog, svlogd, s6-log).
+    Tai64n(&'a [u8]),
 }
 
 /// What a time stamp without year and zone is read against.
@@ -41,6 +43,7 @@ impl Clock {
         match time {
             LogTime::Rfc3339(text) => DateTimeParser::new().parse_timestamp(text).ok(),
             LogTime::Rfc3164(text) => self.latest_year(text),
+            LogTime::Tai64n(text) => tai64n(text),
         }
     }
 
@@ -67,6 +70,15 @@ impl Clock {
         }
         read.compatible().ok()
     }
+}
+
+/// The loggers count 10 seconds from TAI to UTC, and no leap second since (cr.yp.to/libtai/tai64.html).
+fn tai64n(text: &[u8]) -> Option<Timestamp> {
+    let digits = std::str::from_utf8(text.get(1..25)?).ok()?;
+    let (seconds, nanoseconds) = digits.split_at_checked(16)?;
+    let seconds = u64::from_str_radix(seconds, 16).ok()?.checked_sub((1 << 62) + 10)?;
+    let nanoseconds = i32::from_str_radix(nanoseconds, 16).ok()?;
+    Timestamp::new(i64::try_from(seconds).ok()?, nanoseconds).ok()
 }
 
 /// Month, day and time of `Nov  4 02:27:08`.
@@ -203,6 +215,14 @@ mod tests {
         ] {
             let want = instant.map(|t| t.parse::<Timestamp>().unwrap());
             assert_eq!(clock.resolve(LogTime::Rfc3339(stamp.as_bytes())), want, "{stamp}");
+        }
+        for (stamp, instant) in [
+            ("@400000004c91b044077a9e94", Some("2010-09-16T05:50:50.125476500Z")),
+            ("@400000004c91b044", None),
+            ("@0000000000000000077a9e94", None),
+        ] {
+            let want = instant.map(|t| t.parse::<Timestamp>().unwrap());
+            assert_eq!(clock.resolve(LogTime::Tai64n(stamp.as_bytes())), want, "{stamp}");
         }
     }
 }
