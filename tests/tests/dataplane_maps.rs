@@ -53,7 +53,7 @@ const XDP_PASS: u32 = 2;
 
 /// The verdict of the loaded program itself.
 fn verdict(dataplane: &Dataplane, address: &str) -> u32 {
-    let pin = dataplane.folder().join("smtpgate");
+    let pin = dataplane.program("smtpgate").unwrap();
     let program = Xdp::from_pin(pin, aya_obj::programs::XdpAttachType::Interface).unwrap();
     let frame = syn(source(address));
     let options = TestRunOptions {

@@ -11,16 +11,15 @@ use std::path::Path;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::xdp::{XdpLink, XdpMode as AyaMode};
-use aya::programs::{LinkOrder, ProgramInfo, SchedClassifier, TcAttachType, Xdp as XdpProgram, loaded_programs};
-use aya_obj::programs::XdpAttachType;
-use smtpgate_common::abi::programs;
+use aya::programs::{LinkOrder, TcAttachType, loaded_programs};
+use smtpgate_common::abi::programs as names;
 
 use super::clsact;
 use super::error::{Error, because, errno};
 use super::kernel::Kernel;
 use super::link::Link;
 use super::links::{Interface, Layer, XdpMode, interfaces};
-use super::object::PROGRAMS;
+use super::object::Programs;
 use super::pins::{Hook, LinkPin, Pins, pin_error, remove};
 
 /// Where the program meets the packets of an interface.
@@ -114,17 +113,8 @@ fn ways(interface: &Interface, kernel: Kernel, xdp_free: bool) -> Result<Vec<Way
     Ok(ways)
 }
 
-/// Ids of the programs pinned in a generation's folder.
-pub(super) fn program_ids(folder: &Path) -> HashSet<u32> {
-    PROGRAMS
-        .iter()
-        .filter_map(|name| ProgramInfo::from_pin(folder.join(name)).ok())
-        .map(|info| info.id())
-        .collect()
-}
-
-/// Attaches the programs pinned in `folder` to an interface that has none of ours.
-pub(super) fn attach(pins: &Pins, folder: &Path, kernel: Kernel, interface: &Interface) -> Result<Attachment, Error> {
+/// Attaches a generation's program to an interface that has none of ours.
+pub(super) fn attach(programs: Programs<'_>, kernel: Kernel, interface: &Interface) -> Result<Attachment, Error> {
     let mut passed_over = Vec::new();
     for xdp in &interface.xdp {
         passed_over.push(format!("XDP is taken by {}", whose(xdp.program)));
@@ -135,8 +125,8 @@ pub(super) fn attach(pins: &Pins, folder: &Path, kernel: Kernel, interface: &Int
         if way == Way::NativeFrags && no_xdp {
             continue;
         }
-        match try_way(pins, folder, interface, way) {
-            Ok(()) => return attached(pins, folder, interface.index, passed_over),
+        match try_way(programs, interface, way) {
+            Ok(()) => return attached(programs, interface.index, passed_over),
             Err(refused) => {
                 no_xdp = refused.code == Some(libc::EOPNOTSUPP);
                 passed_over.push(format!("{way}: {}", refused.reason));
@@ -150,9 +140,10 @@ pub(super) fn attach(pins: &Pins, folder: &Path, kernel: Kernel, interface: &Int
 }
 
 /// What was just attached, as the kernel sees it.
-fn attached(pins: &Pins, folder: &Path, index: u32, passed_over: Vec<String>) -> Result<Attachment, Error> {
-    let ours = program_ids(folder);
-    let found = hanging(pins, &ours)?.into_iter().find(|hanging| hanging.index == index);
+fn attached(programs: Programs<'_>, index: u32, passed_over: Vec<String>) -> Result<Attachment, Error> {
+    let found = hanging(programs.pins, &programs.ids())?
+        .into_iter()
+        .find(|hanging| hanging.index == index);
     let (hanging, mode) = found
         .and_then(|found| found.mode.map(|mode| (found, mode)))
         .ok_or_else(|| Error::Attach {
@@ -192,39 +183,24 @@ impl From<Error> for Refused {
     }
 }
 
-fn try_way(pins: &Pins, folder: &Path, interface: &Interface, way: Way) -> Result<(), Refused> {
+fn try_way(programs: Programs<'_>, interface: &Interface, way: Way) -> Result<(), Refused> {
     let pin = |hook| LinkPin {
         interface: interface.name.clone(),
         hook,
     };
     match way {
-        Way::Native => xdp(
-            pins,
-            folder,
-            interface.index,
-            programs::XDP,
-            AyaMode::Driver,
-            &pin(Hook::Xdp),
-        ),
+        Way::Native => xdp(programs, interface.index, names::XDP, AyaMode::Driver, &pin(Hook::Xdp)),
         Way::NativeFrags => xdp(
-            pins,
-            folder,
+            programs,
             interface.index,
-            programs::XDP_FRAGS,
+            names::XDP_FRAGS,
             AyaMode::Driver,
             &pin(Hook::Xdp),
         ),
-        Way::Generic => xdp(
-            pins,
-            folder,
-            interface.index,
-            programs::XDP,
-            AyaMode::Skb,
-            &pin(Hook::Xdp),
-        ),
-        Way::Tcx { l3 } => tcx(pins, folder, &interface.name, l3, &pin(Hook::Tcx { l3 })),
+        Way::Generic => xdp(programs, interface.index, names::XDP, AyaMode::Skb, &pin(Hook::Xdp)),
+        Way::Tcx { l3 } => tcx(programs, &interface.name, l3, &pin(Hook::Tcx { l3 })),
         Way::Clsact { l3 } => {
-            let marker = pins.link(&pin(Hook::Clsact { l3 }));
+            let marker = programs.pins.link(&pin(Hook::Clsact { l3 }));
             // Said before it is done, so that a killed process leaves no qdisc that nobody would remove.
             if fs::symlink_metadata(&marker).is_err() {
                 let whose = if clsact::qdisc(interface.index)? {
@@ -234,7 +210,7 @@ fn try_way(pins: &Pins, folder: &Path, interface: &Interface, way: Way) -> Resul
                 };
                 std::os::unix::fs::symlink(whose, &marker).map_err(|error| Refused::by(&error))?;
             }
-            let mut program = classifier(folder, l3).map_err(|error| Refused::by(&error))?;
+            let mut program = programs.tc(l3)?;
             clsact::attach(&mut program, &interface.name).map_err(Refused::saying)
         }
     }
@@ -245,34 +221,30 @@ const QDISC_OURS: &str = "qdisc-ours";
 /// The qdisc was there before.
 const QDISC_FOUND: &str = "qdisc-found";
 
-fn xdp(pins: &Pins, folder: &Path, index: u32, name: &str, mode: AyaMode, pin: &LinkPin) -> Result<(), Refused> {
+fn xdp(programs: Programs<'_>, index: u32, name: &str, mode: AyaMode, pin: &LinkPin) -> Result<(), Refused> {
     let refused = |error: aya::programs::ProgramError| Refused::by(&error);
-    let mut program = XdpProgram::from_pin(folder.join(name), XdpAttachType::Interface).map_err(refused)?;
+    let mut program = programs.xdp(name)?;
     let id = program.attach_to_if_index(index, mode).map_err(refused)?;
     let link = program.take_link(id).map_err(refused)?;
     let link = FdLink::try_from(link).map_err(|error| Refused::by(&error))?;
-    pin_link(link, &pins.link(pin))
+    pin_link(link, &programs.pins.link(pin))
 }
 
-fn tcx(pins: &Pins, folder: &Path, interface: &str, l3: bool, pin: &LinkPin) -> Result<(), Refused> {
+fn tcx(programs: Programs<'_>, interface: &str, l3: bool, pin: &LinkPin) -> Result<(), Refused> {
     let refused = |error: aya::programs::ProgramError| Refused::by(&error);
-    let mut program = classifier(folder, l3).map_err(refused)?;
+    let mut program = programs.tc(l3)?;
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program
         .attach_with_options(interface, TcAttachType::Ingress, first)
         .map_err(refused)?;
     let link = program.take_link(id).map_err(refused)?;
     let link = FdLink::try_from(link).map_err(|error| Refused::by(&error))?;
-    pin_link(link, &pins.link(pin))
+    pin_link(link, &programs.pins.link(pin))
 }
 
 /// Until this is done the link dies with the process, after it with the pin.
 fn pin_link(link: FdLink, path: &Path) -> Result<(), Refused> {
     link.pin(path).map(drop).map_err(|error| Refused::by(&error))
-}
-
-fn classifier(folder: &Path, l3: bool) -> Result<SchedClassifier, aya::programs::ProgramError> {
-    SchedClassifier::from_pin(folder.join(if l3 { programs::TC_L3 } else { programs::TC }))
 }
 
 /// Something of ours in the links folder, and what hangs there in the kernel.
@@ -371,11 +343,11 @@ fn mode_of(hanging: &Hanging, interfaces: &[Interface]) -> Option<AttachMode> {
     })
 }
 
-/// Has the program pinned in `folder` take the place of the one that hangs there. The pin follows an interface that was
+/// Has a generation's program take the place of the one that hangs there. The pin follows an interface that was
 /// renamed.
-pub(super) fn replace(pins: &Pins, folder: &Path, kernel: Kernel, hanging: &Hanging) -> Result<(), Error> {
-    let path = pins.link(&hanging.pin);
-    replace_in(&path, folder, kernel, hanging).map_err(|reason| Error::Replace {
+pub(super) fn replace(programs: Programs<'_>, kernel: Kernel, hanging: &Hanging) -> Result<(), Error> {
+    let path = programs.pins.link(&hanging.pin);
+    replace_in(&path, programs, kernel, hanging).map_err(|reason| Error::Replace {
         link: path.clone(),
         reason,
     })?;
@@ -384,25 +356,25 @@ pub(super) fn replace(pins: &Pins, folder: &Path, kernel: Kernel, hanging: &Hang
             interface: hanging.interface.clone(),
             hook: hanging.pin.hook,
         };
-        fs::rename(&path, pins.link(&renamed)).map_err(pin_error(&path, "rename it after its interface"))?;
+        fs::rename(&path, programs.pins.link(&renamed)).map_err(pin_error(&path, "rename it after its interface"))?;
     }
     Ok(())
 }
 
-fn replace_in(path: &Path, folder: &Path, kernel: Kernel, hanging: &Hanging) -> Result<(), String> {
+fn replace_in(path: &Path, programs: Programs<'_>, kernel: Kernel, hanging: &Hanging) -> Result<(), String> {
     match hanging.pin.hook {
         Hook::Xdp => {
             // The plain one first; a driver refuses it where its MTU needs the other.
-            let plain = replace_xdp(path, folder, programs::XDP);
+            let plain = replace_xdp(path, programs, names::XDP);
             match plain {
                 Err(plain) if kernel.frags => {
-                    replace_xdp(path, folder, programs::XDP_FRAGS).map_err(|frags| format!("{plain}; {frags}"))
+                    replace_xdp(path, programs, names::XDP_FRAGS).map_err(|frags| format!("{plain}; {frags}"))
                 }
                 other => other,
             }
         }
         Hook::Tcx { l3 } => {
-            let mut program = classifier(folder, l3).map_err(|error| because(&error))?;
+            let mut program = programs.tc(l3).map_err(|error| error.to_string())?;
             let link = PinnedLink::from_pin(path).map_err(|error| because(&error))?;
             let link = SchedClassifierLink::try_from(FdLink::from(link)).map_err(|error| because(&error))?;
             program.attach_to_link(link).map(drop).map_err(|error| because(&error))
@@ -411,15 +383,14 @@ fn replace_in(path: &Path, folder: &Path, kernel: Kernel, hanging: &Hanging) -> 
             let Some(filter) = hanging.filter else {
                 return Err("its filter is gone".to_owned());
             };
-            let mut program = classifier(folder, l3).map_err(|error| because(&error))?;
+            let mut program = programs.tc(l3).map_err(|error| error.to_string())?;
             clsact::replace(&mut program, &hanging.interface, filter)
         }
     }
 }
 
-fn replace_xdp(path: &Path, folder: &Path, name: &str) -> Result<(), String> {
-    let mut program =
-        XdpProgram::from_pin(folder.join(name), XdpAttachType::Interface).map_err(|error| because(&error))?;
+fn replace_xdp(path: &Path, programs: Programs<'_>, name: &str) -> Result<(), String> {
+    let mut program = programs.xdp(name).map_err(|error| error.to_string())?;
     let link = PinnedLink::from_pin(path).map_err(|error| because(&error))?;
     let link = XdpLink::try_from(FdLink::from(link)).map_err(|error| because(&error))?;
     program.attach_to_link(link).map(drop).map_err(|error| because(&error))

@@ -10,7 +10,7 @@ use smtpgate_common::cell::Cell;
 
 use super::error::Error;
 use super::live::{Live, entries};
-use crate::policy::{Maps, Op, Sizes};
+use crate::policy::{Maps, Op};
 
 impl Live {
     /// Fills fresh maps, which hold nothing but zeros.
@@ -82,18 +82,7 @@ impl Live {
 
     /// All that the maps hold. Operations that are done meanwhile may be in it or not.
     pub fn read(&self) -> Result<Maps, Error> {
-        let entries_of = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let mut to = Maps::empty(&Sizes {
-            trie4: 0,
-            trie6: 0,
-            nodes4: entries_of(self.nodes4.values().len()),
-            nodes6: entries_of(self.nodes6.values().len()),
-            bans4_log2: self.bans4.values().len().checked_ilog2().unwrap_or(0),
-            over4: 0,
-            bans6_log2: self.bans6.values().len().checked_ilog2().unwrap_or(0),
-            over6: 0,
-            exact6: 0,
-        });
+        let mut to = Maps::empty(&self.sizes());
         let head = self.head()?;
         to.head.observe.store(head.observe.load(Acquire), Relaxed);
         to.head.bans6.store(head.bans6.load(Acquire), Relaxed);

@@ -7,19 +7,19 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use smtpgate_common::abi::{LAYOUT, maps};
+use smtpgate_common::abi::{LAYOUT, maps, programs};
 
-use super::attach::{self, AttachMode, Attachment, Hanging, hanging, program_ids};
+use super::attach::{self, AttachMode, Attachment, Hanging, hanging};
 use super::counters::{Count, Counters};
 use super::error::{Error, because};
 use super::events::Events;
 use super::kernel::{self, Kernel};
 use super::links::interfaces;
 use super::live::{Live, pinned};
-use super::object;
+use super::object::{self, Programs};
 use super::pins::{Number, Pins, pin_error, remove};
 use super::tokens::Tokens;
-use crate::policy::Image;
+use crate::policy::{Image, Sizes};
 
 /// In a generation's folder: its maps were filled. A symbolic link, since there are no files on a BPF file system.
 const READY: &str = "ready";
@@ -29,6 +29,7 @@ pub struct Dataplane {
     pins: Pins,
     kernel: Kernel,
     number: Number,
+    sizes: Sizes,
     live: Live,
     counters: Counters,
 }
@@ -63,7 +64,14 @@ impl Dataplane {
     }
 
     fn make(pins: Pins, kernel: Kernel, number: Number, image: &Image) -> Result<Self, Error> {
-        object::load(&pins, number, image.sizes(), kernel)?;
+        // What hangs somewhere is needed at once; the rest when it is.
+        let mut wanted: Vec<_> = pins.links()?.iter().map(|link| link.hook.program()).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted.is_empty() {
+            wanted.push(programs::XDP);
+        }
+        object::load(&pins, number, image.sizes(), &wanted)?;
         let mut dataplane = Self::at(pins, kernel, number)?;
         dataplane.live.fill(image.maps())?;
         let ready = dataplane.pins.generation(number).join(READY);
@@ -79,6 +87,7 @@ impl Dataplane {
             pins,
             kernel,
             number,
+            sizes: live.sizes(),
             live,
             counters: Counters::new(counters)?,
         })
@@ -92,7 +101,7 @@ impl Dataplane {
         let generations = pins.generations()?;
         let hanging = hanging(&pins, &all_programs(&pins)?)?;
         let runs = |number: &&Number| {
-            let programs = program_ids(&pins.generation(**number));
+            let programs = pinned_programs(&pins, **number).ids();
             hanging
                 .iter()
                 .any(|hanging| hanging.alive() && programs.contains(&hanging.program))
@@ -118,8 +127,7 @@ impl Dataplane {
 
     /// Has all links run this generation: all of them, or none when one cannot.
     fn take_over(&self) -> Result<(), Error> {
-        let folder = self.pins.generation(self.number);
-        let programs = program_ids(&folder);
+        let programs = self.programs();
         let mut done: Vec<Hanging> = Vec::new();
         for hanging in hanging(&self.pins, &all_programs(&self.pins)?)? {
             if !hanging.alive() {
@@ -127,10 +135,10 @@ impl Dataplane {
                 self.forget(&hanging)?;
                 continue;
             }
-            if programs.contains(&hanging.program) {
+            if programs.ids().contains(&hanging.program) {
                 continue;
             }
-            match attach::replace(&self.pins, &folder, self.kernel, &hanging) {
+            match attach::replace(programs, self.kernel, &hanging) {
                 Ok(()) => done.push(hanging),
                 Err(error) => {
                     self.give_back(&done);
@@ -145,16 +153,16 @@ impl Dataplane {
     fn give_back(&self, done: &[Hanging]) {
         let generations = self.pins.generations().unwrap_or_default();
         for before in done {
-            let folder = generations
+            let programs = generations
                 .iter()
-                .map(|number| self.pins.generation(*number))
-                .find(|folder| program_ids(folder).contains(&before.program));
+                .map(|number| pinned_programs(&self.pins, *number))
+                .find(|programs| programs.ids().contains(&before.program));
             let now = hanging(&self.pins, &all_programs(&self.pins).unwrap_or_default()).unwrap_or_default();
             let now = now
                 .into_iter()
                 .find(|now| now.index == before.index && now.pin.hook == before.pin.hook);
-            if let (Some(folder), Some(now)) = (folder, now)
-                && let Err(error) = attach::replace(&self.pins, &folder, self.kernel, &now)
+            if let (Some(programs), Some(now)) = (programs, now)
+                && let Err(error) = attach::replace(programs, self.kernel, &now)
             {
                 tracing::error!(interface = now.interface, "{}", because(&error));
             }
@@ -207,7 +215,7 @@ impl Dataplane {
                 self.forget(&hanging)?;
             }
         }
-        attach::attach(&self.pins, &self.pins.generation(self.number), self.kernel, &interface)
+        attach::attach(self.programs(), self.kernel, &interface)
     }
 
     /// Removes the pin of something dead; the mark of a clsact qdisc stays for the qdisc's sake.
@@ -245,8 +253,22 @@ impl Dataplane {
         Tokens::new(pinned(&self.pins.generation(self.number), maps::TOKENS)?)
     }
 
+    /// The programs of this generation, loaded as they are needed.
+    fn programs(&self) -> Programs<'_> {
+        Programs {
+            pins: &self.pins,
+            number: self.number,
+            sizes: Some(self.sizes),
+        }
+    }
+
+    /// The pin of a program (`smtpgate_common::abi::programs`), loaded if it was not.
+    pub fn program(&self, name: &str) -> Result<std::path::PathBuf, Error> {
+        self.programs().pin(name)
+    }
+
     /// The folder with this generation's pins: maps and programs under their names in the object.
-    pub fn folder(&self) -> std::path::PathBuf {
+    pub(super) fn folder(&self) -> std::path::PathBuf {
         self.pins.generation(self.number)
     }
 
@@ -256,8 +278,17 @@ impl Dataplane {
     }
 }
 
+/// The programs of any generation, as far as they are loaded.
+const fn pinned_programs(pins: &Pins, number: Number) -> Programs<'_> {
+    Programs {
+        pins,
+        number,
+        sizes: None,
+    }
+}
+
 fn runs_somewhere(pins: &Pins, number: Number) -> bool {
-    let programs = program_ids(&pins.generation(number));
+    let programs = pinned_programs(pins, number).ids();
     hanging(pins, &programs).is_ok_and(|all| {
         all.iter()
             .any(|hanging| hanging.alive() && programs.contains(&hanging.program))
@@ -279,7 +310,7 @@ fn all_programs(pins: &Pins) -> Result<HashSet<u32>, Error> {
     Ok(pins
         .generations()?
         .into_iter()
-        .flat_map(|number| program_ids(&pins.generation(number)))
+        .flat_map(|number| pinned_programs(pins, number).ids())
         .collect())
 }
 

@@ -15,7 +15,7 @@ use smtpgate_common::ban::LIFTED;
 
 use super::error::Error;
 use super::shared::Shared;
-use crate::policy::ops::Op;
+use crate::policy::{Op, Sizes};
 
 /// Handles on the maps. Two may be open at once, in one process or two: every operation is a whole act of its own.
 pub struct Live {
@@ -60,6 +60,23 @@ impl Live {
             over6: typed(folder, maps::BANS6_OVER)?,
             exact6: typed(folder, maps::BANS6_EXACT)?,
         })
+    }
+
+    /// Sizes of the arrays; those of tries and hashes, which only their making needs, are 0.
+    pub(super) fn sizes(&self) -> Sizes {
+        let entries = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let log2 = |len: usize| len.checked_ilog2().unwrap_or(0);
+        Sizes {
+            trie4: 0,
+            trie6: 0,
+            nodes4: entries(self.nodes4.values().len()),
+            nodes6: entries(self.nodes6.values().len()),
+            bans4_log2: log2(self.bans4.values().len()),
+            over4: 0,
+            bans6_log2: log2(self.bans6.values().len()),
+            over6: 0,
+            exact6: 0,
+        }
     }
 
     pub(super) fn head(&self) -> Result<&Head, Error> {

@@ -1,13 +1,17 @@
 //! The kernel's half of the gate: an object built by `cargo xtask ebpf`, committed, embedded here.
 
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+
 use aya::EbpfLoader;
 use aya::maps::MapData;
-use aya::programs::{Program, ProgramError};
+use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
+use aya_obj::programs::XdpAttachType;
 use smtpgate_common::abi::{globals, maps, programs};
 
 use super::counters;
 use super::error::{Error, because};
-use super::kernel::Kernel;
 use super::pins::{Number, Pins, remove};
 use crate::policy::ops::Sizes;
 
@@ -31,11 +35,11 @@ const OWN: [&str; 13] = [
 ];
 
 /// Every program that a generation may have.
-pub(super) const PROGRAMS: [&str; 4] = [programs::XDP, programs::XDP_FRAGS, programs::TC, programs::TC_L3];
+const PROGRAMS: [&str; 4] = [programs::XDP, programs::XDP_FRAGS, programs::TC, programs::TC_L3];
 
-/// Makes the maps of generation `number` in these sizes, loads the programs over them, and pins both in its folder,
-/// which exists. Nothing is attached.
-pub(super) fn load(pins: &Pins, number: Number, sizes: &Sizes, kernel: Kernel) -> Result<(), Error> {
+/// Loads the programs `wanted` over the maps of generation `number`, and pins both in its folder, which exists. Maps that
+/// are pinned there are used; those that are not are made in these sizes. Nothing is attached.
+pub(super) fn load(pins: &Pins, number: Number, sizes: &Sizes, wanted: &[&str]) -> Result<(), Error> {
     let counters = pins.counters();
     if MapData::from_pin(&counters).is_ok_and(|map| !counters::fits(&map)) {
         remove(&counters)?;
@@ -48,6 +52,10 @@ pub(super) fn load(pins: &Pins, number: Number, sizes: &Sizes, kernel: Kernel) -
         .override_global(globals::BANS4_SHIFT, &shift4, true)
         .override_global(globals::BANS6_SHIFT, &shift6, true)
         .map_pin_path(maps::COUNTERS, counters);
+    let folder = pins.generation(number);
+    for map in OWN {
+        loader.map_pin_path(map, folder.join(map));
+    }
     for (map, entries) in [
         (maps::NODES4, sizes.nodes4),
         (maps::NODES6, sizes.nodes6),
@@ -65,26 +73,9 @@ pub(super) fn load(pins: &Pins, number: Number, sizes: &Sizes, kernel: Kernel) -
     let mut object = loader.load(OBJECT).map_err(|error| Error::Load {
         reason: because(&error),
     })?;
-    let folder = pins.generation(number);
-    for name in OWN {
-        let map = object.map(name).ok_or_else(|| Error::Load {
-            reason: format!("the object has no map {name}"),
-        })?;
-        let reason = |error| because(&error);
-        map.pin(folder.join(name))
-            .map_err(reason)
-            .map_err(|reason| Error::Map {
-                map: name,
-                what: "pin it",
-                reason,
-            })?;
-    }
-    for name in PROGRAMS {
-        if name == programs::XDP_FRAGS && !kernel.frags {
-            continue;
-        }
+    for name in wanted {
         let refused = |reason: String| Error::Program {
-            program: name.to_owned(),
+            program: (*name).to_owned(),
             reason,
         };
         let program = object
@@ -96,6 +87,53 @@ pub(super) fn load(pins: &Pins, number: Number, sizes: &Sizes, kernel: Kernel) -
             .map_err(|error| refused(because(&error)))?;
     }
     Ok(())
+}
+
+/// The programs of a generation. The verifier takes its time for each, so one is loaded when it is first needed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Programs<'a> {
+    pub(super) pins: &'a Pins,
+    pub(super) number: Number,
+    /// Sizes of the maps, which are pinned; `None` for generations over whose maps this binary loads nothing.
+    pub(super) sizes: Option<Sizes>,
+}
+
+impl Programs<'_> {
+    /// Where the program is pinned, loaded if it was not.
+    pub(super) fn pin(&self, name: &str) -> Result<PathBuf, Error> {
+        let pin = self.pins.generation(self.number).join(name);
+        if let (false, Some(sizes)) = (fs::symlink_metadata(&pin).is_ok(), &self.sizes) {
+            load(self.pins, self.number, sizes, &[name])?;
+        }
+        Ok(pin)
+    }
+
+    /// An XDP program by its name.
+    pub(super) fn xdp(&self, name: &str) -> Result<Xdp, Error> {
+        Xdp::from_pin(self.pin(name)?, XdpAttachType::Interface).map_err(|error| Error::Program {
+            program: name.to_owned(),
+            reason: because(&error),
+        })
+    }
+
+    /// The classifier for links with an Ethernet header, or for those without.
+    pub(super) fn tc(&self, l3: bool) -> Result<SchedClassifier, Error> {
+        let name = if l3 { programs::TC_L3 } else { programs::TC };
+        SchedClassifier::from_pin(self.pin(name)?).map_err(|error| Error::Program {
+            program: name.to_owned(),
+            reason: because(&error),
+        })
+    }
+
+    /// Ids of those that are loaded.
+    pub(super) fn ids(&self) -> HashSet<u32> {
+        let folder = self.pins.generation(self.number);
+        PROGRAMS
+            .iter()
+            .filter_map(|name| ProgramInfo::from_pin(folder.join(name)).ok())
+            .map(|info| info.id())
+            .collect()
+    }
 }
 
 fn verify(program: &mut Program) -> Result<(), ProgramError> {

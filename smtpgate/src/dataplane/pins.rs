@@ -16,7 +16,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use smtpgate_common::abi::LAYOUT;
+use smtpgate_common::abi::{LAYOUT, programs};
 
 use super::error::Error;
 
@@ -60,6 +60,15 @@ impl Hook {
         Self::Clsact { l3: false },
         Self::Clsact { l3: true },
     ];
+
+    /// The program that hangs there, where there is a choice the first one to try.
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Self::Xdp => programs::XDP,
+            Self::Tcx { l3: false } | Self::Clsact { l3: false } => programs::TC,
+            Self::Tcx { l3: true } | Self::Clsact { l3: true } => programs::TC_L3,
+        }
+    }
 
     const fn name(self) -> &'static str {
         match self {

@@ -38,8 +38,7 @@ impl Gate {
     /// The pin of a program (`smtpgate_common::abi::programs`), when this kernel took it.
     #[must_use]
     pub fn program(&self, name: &str) -> Option<PathBuf> {
-        let pin = self.dataplane.folder().join(name);
-        pin.exists().then_some(pin)
+        self.dataplane.program(name).ok()
     }
 
     /// All counters that are not zero.
