@@ -108,7 +108,7 @@ fn lab_bad_input_in_a_configuration_or_source_is_refused_whole() {
             "unknown country",
             good.replace("country:JP", "country:XX"),
             USAGE,
-            &["country:XX"],
+            &["config.toml", "`XX`"],
         ),
         (
             "bad line in a list",

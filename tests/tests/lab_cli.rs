@@ -136,7 +136,9 @@ fn lab_cli_observe_lets_pass_and_counts_what_it_would_have_refused() {
         assert!(answered(&internet.russia, from));
         assert_eq!(explained(&gate, from), both_gates("would_drop", "outside"));
     }
-    let status = gate.json(&["status"]).unwrap();
+    let out = gate.cli(&["status", "--json"]).unwrap();
+    assert_eq!(out.status.code(), Some(3), "nothing is refused");
+    let status: Value = serde_json::from_slice(&out.stdout).unwrap();
     for family in ["ipv4", "ipv6"] {
         let counters = status["counters"].as_array().unwrap();
         let row = counters

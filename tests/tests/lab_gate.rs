@@ -78,7 +78,10 @@ fn lab_gate_greets_tokyo_and_the_rest_of_the_world_hears_nothing() {
         for port in PORTS {
             greeted(&internet.tokyo, from, port);
         }
-        host.wait_for_line(&["disconnect from", &format!("[{from}]")]).unwrap();
+        for daemon in ["postfix/smtpd", "postfix/submission/smtpd", "postfix/submissions/smtpd"] {
+            host.wait_for_line(&[daemon, "disconnect from", &format!("[{from}]")])
+                .unwrap();
+        }
     }
     let known = host.read_maillog().unwrap().lines().count();
 
