@@ -1,17 +1,25 @@
 //! What the command writes: text for people or JSON for programs, never both.
 
-use std::io::{self, Write as _};
+use std::{
+    cell::Cell,
+    io::{self, Write as _},
+};
 
 use serde::Serialize;
 
 /// The one place that writes to standard output.
 pub(crate) struct Output {
     json: bool,
+    /// A document is out: it is the only one.
+    told: Cell<bool>,
 }
 
 impl Output {
     pub(super) const fn new(json: bool) -> Self {
-        Self { json }
+        Self {
+            json,
+            told: Cell::new(false),
+        }
     }
 
     /// One document.
@@ -21,6 +29,7 @@ impl Output {
         } else {
             text(value)
         };
+        self.told.set(true);
         write(&body);
     }
 
@@ -34,8 +43,10 @@ impl Output {
         write(&body);
     }
 
+    /// The end of a verb that failed. A program gets it as the document, unless it has one already: `status` of a gate
+    /// that does not enforce.
     pub(super) fn failure(&self, message: &str, code: u8) {
-        if self.json {
+        if self.json && !self.told.get() {
             write(&serde_json::json!({ "error": message, "exit_code": code }).to_string());
         } else {
             let _ = writeln!(io::stderr(), "smtpgate: {message}");
