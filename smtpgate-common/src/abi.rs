@@ -24,6 +24,9 @@ pub const NO_GATE: u8 = 16;
 /// Cells that the front tables can name.
 pub const CLASSES: usize = 256;
 
+/// Words of the filter before the ban tables: 128 KiB, half of what it has bits set at 300,000 sources.
+pub const FILTER_WORDS: usize = 16_384;
+
 /// `PORTS`: this many lines of [`PORTS_A_LINE`] ports. A byte is the gate's number plus one; 0 is no gate.
 pub const PORT_LINES: usize = 1024;
 /// Ports in one value of `PORTS`.
@@ -89,11 +92,11 @@ pub struct Head {
     pub layout: AtomicU32,
     /// Gates that only observe, by bit; [`OBSERVE_STRUCTURE`] for the structural drops.
     pub observe: AtomicU32,
-    /// Not zero when any IPv6 address or /64 is banned or listed: what keeps the look-up off the path of hosts with none.
-    pub bans6: AtomicU32,
-    pad: u32,
     /// Packed [`Cell`]s that front codes below [`crate::front::ASK_TRIE`] name. Number 0 is the empty cell.
     pub classes: [AtomicU64; CLASSES],
+    /// Bits of [`crate::ban::filter`] for every source in the ban tables of both families, set before it gets there. It
+    /// keeps nearly all others from the tables, which no cache holds. Bits of those that went stay until the next filling.
+    pub filter: [AtomicU64; FILTER_WORDS],
     /// By the first two bytes of an IPv4 address, big-endian.
     pub root4: [AtomicU16; 65_536],
     /// By the first two bytes of an IPv6 address, big-endian.
@@ -106,9 +109,8 @@ impl Default for Head {
         Self {
             layout: AtomicU32::new(LAYOUT),
             observe: AtomicU32::new(0),
-            bans6: AtomicU32::new(0),
-            pad: 0,
             classes: [const { AtomicU64::new(0) }; CLASSES],
+            filter: [const { AtomicU64::new(0) }; FILTER_WORDS],
             root4: [const { AtomicU16::new(0) }; 65_536],
             root6: [const { AtomicU16::new(0) }; 65_536],
         }
@@ -207,10 +209,10 @@ pub const fn counter_index(gate: u8, reason: u8, family: u8, observed: bool) -> 
 const _: () = {
     use core::mem::{align_of, offset_of, size_of};
     assert!(size_of::<Cell>() == 8);
-    assert!(offset_of!(Head, classes) == 16);
-    assert!(offset_of!(Head, root4) == 16 + 8 * CLASSES);
-    assert!(offset_of!(Head, root6) == 16 + 8 * CLASSES + 131_072);
-    assert!(size_of::<Head>() == 16 + 8 * CLASSES + 262_144);
+    assert!(offset_of!(Head, classes) == 8);
+    assert!(offset_of!(Head, root4) == 8 + 8 * (CLASSES + FILTER_WORDS));
+    assert!(offset_of!(Head, root6) == 8 + 8 * (CLASSES + FILTER_WORDS) + 131_072);
+    assert!(size_of::<Head>() == 8 + 8 * (CLASSES + FILTER_WORDS) + 262_144);
     assert!(size_of::<Node>() == 512);
     assert!(size_of::<Bucket4>() == 64 && align_of::<Bucket4>() == 64);
     assert!(size_of::<Bucket6>() == 64 && align_of::<Bucket6>() == 64);

@@ -24,8 +24,8 @@ pub struct Decision {
     pub gate: u8,
     /// Destination port, host order; 0 when it was not read.
     pub port: u16,
-    /// Source address as it lies in the packet, read as a number in the machine's byte order; IPv4 in the first four
-    /// bytes. 0 when no TCP header was found. A number, because the compiler for BPF keeps it in registers.
+    /// Source address as it lies in the packet, read as a little-endian number; IPv4 in the first four bytes. 0 when no TCP
+    /// header was found. A number, because the compiler for BPF keeps it in registers.
     pub source: u128,
     /// The gate only observes: a drop passes, and is counted as would-drop.
     pub observed: bool,
@@ -127,7 +127,10 @@ fn segment<F: Frame + ?Sized, T: Tables>(frame: &F, tcp: Tcp, family: Family, ta
     let Some(lookup) = tables.lookup() else {
         return Decision::PASS;
     };
-    let reason = judge(&lookup, gate, &Source::of(family, tcp.source));
+    let reason = match family {
+        Family::V6 => judge6(&lookup, gate, tcp.source),
+        _ => judge4(&lookup, gate, tcp.source as u32),
+    };
     Decision {
         reason,
         family,
@@ -183,24 +186,31 @@ pub enum Source {
     V6([u8; 16]),
 }
 
-impl Source {
-    /// From [`Decision::source`].
-    #[inline(always)]
-    const fn of(family: Family, source: u128) -> Self {
-        match family {
-            Family::V6 => Self::V6(source.to_ne_bytes()),
-            _ => Self::V4((source as u32).to_ne_bytes()),
-        }
-    }
-}
-
 /// The reason for which a SYN of `source` passes or is refused at gate number `gate` (below 16).
 #[inline(always)]
 pub fn judge<L: Lookup>(lookup: &L, gate: u8, source: &Source) -> Reason {
-    let cell = match source {
-        Source::V4(address) => cell4(lookup, *address),
-        Source::V6(address) => cell6(lookup, *address),
-    };
+    match source {
+        Source::V4(address) => judge4(lookup, gate, u32::from_le_bytes(*address)),
+        Source::V6(address) => judge6(lookup, gate, u128::from_le_bytes(*address)),
+    }
+}
+
+// Addresses are little-endian numbers below, as a load from the packet gives them.
+
+#[inline(always)]
+fn judge4<L: Lookup>(lookup: &L, gate: u8, address: u32) -> Reason {
+    judge_cell(lookup, gate, cell4(lookup, address), || {
+        single4(lookup, address.swap_bytes())
+    })
+}
+
+#[inline(always)]
+fn judge6<L: Lookup>(lookup: &L, gate: u8, address: u128) -> Reason {
+    judge_cell(lookup, gate, cell6(lookup, address), || single6(lookup, address))
+}
+
+#[inline(always)]
+fn judge_cell<L: Lookup>(lookup: &L, gate: u8, cell: Cell, single: impl FnOnce() -> u32) -> Reason {
     if cell.trusted() {
         return Reason::Trusted;
     }
@@ -210,10 +220,7 @@ pub fn judge<L: Lookup>(lookup: &L, gate: u8, source: &Source) -> Reason {
     if !cell.allows(gate) {
         return Reason::Outside;
     }
-    let single = match source {
-        Source::V4(address) => single4(lookup, u32::from_be_bytes(*address)),
-        Source::V6(address) => single6(lookup, *address),
-    };
+    let single = single();
     if single == ban::NEVER {
         return Reason::Blocklist;
     }
@@ -226,32 +233,33 @@ pub fn judge<L: Lookup>(lookup: &L, gate: u8, source: &Source) -> Reason {
 }
 
 #[inline(always)]
-fn cell4<L: Lookup>(lookup: &L, address: [u8; 4]) -> Cell {
-    let mut code = lookup.root4(u16::from_be_bytes([address[0], address[1]]));
-    if code >= FIRST_NODE {
-        code = lookup
-            .node4(u32::from(code - FIRST_NODE), address[2])
-            .unwrap_or(ASK_TRIE);
-    }
-    if code >= FIRST_NODE {
-        code = lookup
-            .node4(u32::from(code - FIRST_NODE), address[3])
-            .unwrap_or(ASK_TRIE);
-    }
-    if code < ASK_TRIE {
-        return lookup.class(code as u8);
-    }
-    lookup.trie4(address).unwrap_or(Cell::EMPTY)
-}
-
-#[inline(always)]
-fn cell6<L: Lookup>(lookup: &L, address: [u8; 16]) -> Cell {
-    let mut code = lookup.root6(u16::from_be_bytes([address[0], address[1]]));
+fn cell4<L: Lookup>(lookup: &L, address: u32) -> Cell {
+    let mut code = lookup.root4((address as u16).swap_bytes());
     macro_rules! step {
         ($byte:literal) => {
             if code >= FIRST_NODE {
                 code = lookup
-                    .node6(u32::from(code - FIRST_NODE), address[$byte])
+                    .node4(u32::from(code - FIRST_NODE), (address >> (8 * $byte)) as u8)
+                    .unwrap_or(ASK_TRIE);
+            }
+        };
+    }
+    step!(2);
+    step!(3);
+    if code < ASK_TRIE {
+        return lookup.class(code as u8);
+    }
+    lookup.trie4(address.to_le_bytes()).unwrap_or(Cell::EMPTY)
+}
+
+#[inline(always)]
+fn cell6<L: Lookup>(lookup: &L, address: u128) -> Cell {
+    let mut code = lookup.root6((address as u16).swap_bytes());
+    macro_rules! step {
+        ($byte:literal) => {
+            if code >= FIRST_NODE {
+                code = lookup
+                    .node6(u32::from(code - FIRST_NODE), (address >> (8 * $byte)) as u8)
                     .unwrap_or(ASK_TRIE);
             }
         };
@@ -265,12 +273,22 @@ fn cell6<L: Lookup>(lookup: &L, address: [u8; 16]) -> Cell {
     if code < ASK_TRIE {
         return lookup.class(code as u8);
     }
-    lookup.trie6(address).unwrap_or(Cell::EMPTY)
+    lookup.trie6(address.to_le_bytes()).unwrap_or(Cell::EMPTY)
 }
 
-/// End of the ban of a single IPv4 address; 0 when it has none.
+/// Whether the ban tables need to be asked for an IPv4 address or a /64 (big-endian numbers).
+#[inline(always)]
+fn may_be_banned<L: Lookup>(lookup: &L, source: u64) -> bool {
+    let (word, bits) = ban::filter(source);
+    lookup.filter(word) & bits == bits
+}
+
+/// End of the ban of a single IPv4 address (a big-endian number); 0 when it has none.
 #[inline(always)]
 fn single4<L: Lookup>(lookup: &L, address: u32) -> u32 {
+    if !may_be_banned(lookup, u64::from(address)) {
+        return 0;
+    }
     let Some(bucket) = lookup.bucket4(address) else {
         return 0;
     };
@@ -296,19 +314,18 @@ fn single4<L: Lookup>(lookup: &L, address: u32) -> u32 {
 
 /// End of the ban of a single IPv6 address or of its /64, whichever is later; 0 when there is none.
 #[inline(always)]
-fn single6<L: Lookup>(lookup: &L, address: [u8; 16]) -> u32 {
-    if !lookup.any_bans6() {
+fn single6<L: Lookup>(lookup: &L, address: u128) -> u32 {
+    let net = (address as u64).swap_bytes();
+    if !may_be_banned(lookup, net) {
         return 0;
     }
-    let [a, b, c, d, e, f, g, h, ..] = address;
-    let net = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
     let Some(bucket) = lookup.bucket6(net) else { return 0 };
     let state = state6(lookup, bucket, net);
     let until = state as u32;
     if state & EXACT == 0 {
         return until;
     }
-    let exact = lookup.exact6(address).unwrap_or(0);
+    let exact = lookup.exact6(address.to_le_bytes()).unwrap_or(0);
     if exact > until { exact } else { until }
 }
 

@@ -41,8 +41,8 @@ pub trait Lookup {
     fn bucket4(&self, address: u32) -> Option<&Bucket4>;
     /// End of an IPv4 ban that found its bucket full.
     fn over4(&self, address: u32) -> Option<u32>;
-    /// Whether any IPv6 source is banned at all.
-    fn any_bans6(&self) -> bool;
+    /// A word of the filter before the ban tables ([`crate::abi::Head::filter`]).
+    fn filter(&self, word: u16) -> u64;
     /// The line in which a /64 would stand if it, or an address in it, were banned.
     fn bucket6(&self, net: u64) -> Option<&Bucket6>;
     /// State of a /64 that found its bucket full ([`crate::abi::Ban6::state`]).

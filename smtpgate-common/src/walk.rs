@@ -74,7 +74,10 @@ pub(crate) fn network<F: Frame + ?Sized>(frame: &F, link: Link) -> Network {
             _ => Network::Other,
         },
         Link::Ethernet { stripped } => match frame.header::<14>(0) {
-            Some(header) => tags(frame, be16(header, 12), stripped),
+            Some(header) => match be16(header, 12) {
+                ethertype if is_tag(ethertype) => tagged(frame, stripped),
+                ethertype => untagged(ethertype, 14),
+            },
             None => Network::Other,
         },
     }
@@ -84,21 +87,23 @@ const fn is_tag(ethertype: u16) -> bool {
     matches!(ethertype, ETHERTYPE_8021Q | ETHERTYPE_8021AD)
 }
 
+/// Strips the tags of a frame that has one.
 #[inline(always)]
-fn tags<F: Frame + ?Sized>(frame: &F, mut ethertype: u16, stripped: u8) -> Network {
+fn tagged<F: Frame + ?Sized>(frame: &F, stripped: u8) -> Network {
     let mut at = 14;
     macro_rules! strip_tag {
         ($seen:literal) => {
-            if is_tag(ethertype) {
-                if $seen + stripped >= TAGS_MAX {
-                    return Network::Refused;
-                }
-                match within(frame, at, frame.len()) {
-                    Within::Whole(tag) => ethertype = be16::<4>(tag, 2),
-                    Within::Short => return Network::Other,
-                    Within::Hidden => return Network::Refused,
-                }
-                at += 4;
+            if $seen + stripped >= TAGS_MAX {
+                return Network::Refused;
+            }
+            let ethertype = match within(frame, at, frame.len()) {
+                Within::Whole(tag) => be16::<4>(tag, 2),
+                Within::Short => return Network::Other,
+                Within::Hidden => return Network::Refused,
+            };
+            at += 4;
+            if !is_tag(ethertype) {
+                return untagged(ethertype, frame.settle(at, PLACES));
             }
         };
     }
@@ -106,13 +111,14 @@ fn tags<F: Frame + ?Sized>(frame: &F, mut ethertype: u16, stripped: u8) -> Netwo
     strip_tag!(1);
     strip_tag!(2);
     strip_tag!(3);
-    if at != 14 {
-        at = frame.settle(at, PLACES);
-    }
+    let _ = at;
+    Network::Refused
+}
+
+const fn untagged(ethertype: u16, at: usize) -> Network {
     match ethertype {
         ETHERTYPE_IPV4 => Network::V4(at),
         ETHERTYPE_IPV6 => Network::V6(at),
-        ETHERTYPE_8021Q | ETHERTYPE_8021AD => Network::Refused,
         _ => Network::Other,
     }
 }
@@ -173,7 +179,7 @@ pub(crate) fn ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Walk {
     }
     let [.., a, b, c, d, _, _, _, _] = *header;
     Walk::Tcp(Tcp {
-        source: u128::from(u32::from_ne_bytes([a, b, c, d])),
+        source: u128::from(u32::from_le_bytes([a, b, c, d])),
         at: at + header_len,
         end: at + total,
         first_fragment: fragment & 0x2000 != 0,
@@ -200,7 +206,7 @@ pub(crate) fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
         return Walk::Malformed;
     }
     let (_, addresses) = header.split_at(8);
-    let source = addresses.first_chunk().map_or(0, |source| u128::from_ne_bytes(*source));
+    let source = addresses.first_chunk().map_or(0, |source| u128::from_le_bytes(*source));
     let mut at = ip + 40;
     let mut first_fragment = false;
     macro_rules! step {

@@ -65,7 +65,7 @@ fn tell(event: u64, source_low: u64, source_high: u64, ifindex: u32) {
     place.write(Event {
         // SAFETY: a helper without arguments.
         boot_ns: unsafe { bpf_ktime_get_boot_ns() },
-        source: (u128::from(source_high) << 64 | u128::from(source_low)).to_ne_bytes(),
+        source: (u128::from(source_high) << 64 | u128::from(source_low)).to_le_bytes(),
         ifindex,
         port: u16::from_le_bytes([port, port2]),
         gate,

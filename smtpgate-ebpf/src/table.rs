@@ -6,7 +6,7 @@ use core::{arch::asm, sync::atomic::Ordering::Relaxed};
 use aya_ebpf::{btf_maps::lpm_trie::Key, helpers::bpf_ktime_get_boot_ns};
 use smtpgate_common::{
     Lookup, Tables,
-    abi::{Bucket4, Bucket6, Head},
+    abi::{Bucket4, Bucket6, FILTER_WORDS, Head},
     ban::{bucket4, bucket6, ticks},
     cell::Cell,
 };
@@ -117,8 +117,8 @@ impl Lookup for Maps {
     }
 
     #[inline(always)]
-    fn any_bans6(&self) -> bool {
-        self.head.bans6.load(Relaxed) != 0
+    fn filter(&self, word: u16) -> u64 {
+        self.head.filter[usize::from(word) % FILTER_WORDS].load(Relaxed)
     }
 
     #[inline(always)]

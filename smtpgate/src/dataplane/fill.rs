@@ -18,8 +18,8 @@ impl Live {
         self.mark()?;
         let head = self.head()?;
         head.observe.store(from.head.observe.load(Relaxed), Relaxed);
-        head.bans6.store(from.head.bans6.load(Relaxed), Relaxed);
-        for (to, from) in head.classes.iter().zip(&from.head.classes) {
+        let words = head.classes.iter().zip(&from.head.classes);
+        for (to, from) in words.chain(head.filter.iter().zip(&from.head.filter)) {
             to.store(from.load(Relaxed), Relaxed);
         }
         let roots = head
@@ -85,8 +85,8 @@ impl Live {
         let mut to = Maps::empty(&self.sizes());
         let head = self.head()?;
         to.head.observe.store(head.observe.load(Acquire), Relaxed);
-        to.head.bans6.store(head.bans6.load(Acquire), Relaxed);
-        for (to, from) in to.head.classes.iter().zip(&head.classes) {
+        let words = to.head.classes.iter().zip(&head.classes);
+        for (to, from) in words.chain(to.head.filter.iter().zip(&head.filter)) {
             to.store(from.load(Acquire), Relaxed);
         }
         let roots = to

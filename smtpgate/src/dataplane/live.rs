@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
-use smtpgate_common::abi::{Bucket4, Bucket6, Head, LAYOUT, Node, PORTS_A_LINE, maps};
+use smtpgate_common::abi::{Bucket4, Bucket6, FILTER_WORDS, Head, LAYOUT, Node, PORTS_A_LINE, maps};
 use smtpgate_common::ban::LIFTED;
 
 use super::error::Error;
@@ -170,8 +170,8 @@ impl Live {
                 .insert(address, until, 0)
                 .map_err(Error::map(maps::BANS6_EXACT, "insert a ban")),
             Op::Exact6Remove(address) => removed(self.exact6.remove(address), maps::BANS6_EXACT),
-            Op::AnyBans6(any) => {
-                self.head()?.bans6.store(u32::from(*any), Release);
+            Op::FilterSet(word, bits) => {
+                self.head()?.filter[usize::from(*word) % FILTER_WORDS].store(*bits, Release);
                 Ok(())
             }
             Op::Observe(mask) => {

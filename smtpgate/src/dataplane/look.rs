@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
-use smtpgate_common::abi::{Bucket4, Bucket6, PORTS_A_LINE, maps};
+use smtpgate_common::abi::{Bucket4, Bucket6, FILTER_WORDS, PORTS_A_LINE, maps};
 use smtpgate_common::ban::{bucket4, bucket6, ticks};
 use smtpgate_common::cell::Cell;
 use smtpgate_common::{Lookup, Reason, Source, Tables, judge};
@@ -141,9 +141,9 @@ impl Lookup for &Look<'_> {
         self.found(self.live.over4.get(&address, 0), maps::BANS4_OVER)
     }
 
-    fn any_bans6(&self) -> bool {
+    fn filter(&self, word: u16) -> u64 {
         self.there(self.live.head())
-            .is_some_and(|head| head.bans6.load(Acquire) != 0)
+            .map_or(0, |head| head.filter[usize::from(word) % FILTER_WORDS].load(Acquire))
     }
 
     fn bucket6(&self, net: u64) -> Option<&Bucket6> {

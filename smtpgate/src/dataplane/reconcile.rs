@@ -57,6 +57,13 @@ pub fn drift(found: &Maps, wanted: &Maps) -> Drift {
             ops.push(Op::Root6Set(index, wanted.load(Relaxed)));
         }
     }
+    // Before what it leads to.
+    for (word, (found, wanted)) in (0..).zip(found.head.filter.iter().zip(&wanted.head.filter)) {
+        let bits = wanted.load(Relaxed);
+        if found.load(Relaxed) != bits {
+            ops.push(Op::FilterSet(word, bits));
+        }
+    }
     hash(&found.over4, &wanted.over4, &mut ops, Op::Over4Set, Op::Over4Remove);
     hash(&found.over6, &wanted.over6, &mut ops, Op::Over6Set, Op::Over6Remove);
     hash(&found.exact6, &wanted.exact6, &mut ops, Op::Exact6Set, Op::Exact6Remove);
@@ -80,10 +87,6 @@ pub fn drift(found: &Maps, wanted: &Maps) -> Drift {
                 });
             }
         }
-    }
-    let any = |maps: &Maps| maps.head.bans6.load(Relaxed) != 0;
-    if any(found) != any(wanted) {
-        ops.push(Op::AnyBans6(any(wanted)));
     }
     let observe = |maps: &Maps| maps.head.observe.load(Relaxed);
     if observe(found) != observe(wanted) {
@@ -224,7 +227,7 @@ mod tests {
                 net: 9,
                 state: 10,
             },
-            Op::AnyBans6(true),
+            Op::FilterSet(16_383, 10),
             Op::Observe(5),
         ]
     }

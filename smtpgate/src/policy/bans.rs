@@ -10,8 +10,9 @@ use std::{
 };
 
 use smtpgate_common::{
+    Lookup as _,
     abi::EXACT,
-    ban::{LIFTED, word4},
+    ban::{LIFTED, filter, word4},
 };
 
 use super::{
@@ -32,8 +33,6 @@ pub(super) struct Bans {
     beyond6: HashMap<u32, u32>,
     /// Single addresses by /64; none is 0.
     exact: HashMap<u64, u32>,
-    /// IPv6 entries in `known`.
-    v6: usize,
 }
 
 /// The maps, and the operations that were done to them.
@@ -47,6 +46,15 @@ impl Writer<'_> {
     pub(super) fn write(&mut self, op: Op) {
         self.maps.apply(&op);
         self.ops.push(op);
+    }
+
+    /// Lets the filter pass a source (IPv4 address or /64, as a big-endian number) on to the ban tables: before it is there.
+    fn admit(&mut self, source: u64) {
+        let (word, bits) = filter(source);
+        let old = (&*self.maps).filter(word);
+        if old & bits != bits {
+            self.write(Op::FilterSet(word, old | bits));
+        }
     }
 }
 
@@ -97,7 +105,6 @@ impl Bans {
         if ends.until != 0 {
             self.ends.insert((ends.until, single));
         }
-        self.v6 += usize::from(!matches!(single, Single::V4(_)));
         self.known.insert(single, ends);
         Ok(())
     }
@@ -123,9 +130,6 @@ impl Bans {
                 }
                 writer.write(Op::Exact6Remove(address));
             }
-        }
-        if self.v6 == 0 && writer.maps.head.bans6.load(Relaxed) != 0 {
-            writer.write(Op::AnyBans6(false));
         }
     }
 
@@ -185,7 +189,6 @@ impl Bans {
     fn forget(&mut self, single: Single) {
         if let Some(ends) = self.known.remove(&single) {
             self.ends.remove(&(ends.until, single));
-            self.v6 -= usize::from(!matches!(single, Single::V4(_)));
         }
     }
 
@@ -199,12 +202,14 @@ impl Bans {
                 if end4(old) > LIFTED {
                     self.forget(Single::V4(address4(old)));
                 }
+                writer.admit(address.into());
                 writer.write(Op::Ban4Set { bucket, slot, word });
             }
             Place::Over => writer.write(Op::Over4Set(address, end)),
             Place::Full => {
                 within(OVER4, writer.maps.over4.len() + 1, writer.sizes.over4)?;
                 *self.beyond4.entry(bucket).or_default() += 1;
+                writer.admit(address.into());
                 writer.write(Op::Over4Set(address, end));
             }
         }
@@ -304,9 +309,7 @@ impl Bans {
             within(OVER6, writer.maps.over6.len() + 1, writer.sizes.over6)?;
             *self.beyond6.entry(bucket).or_default() += 1;
         }
-        if writer.maps.head.bans6.load(Relaxed) == 0 {
-            writer.write(Op::AnyBans6(true));
-        }
+        writer.admit(net);
         match place {
             Place::Slot(slot) => writer.write(Op::Ban6Set {
                 bucket,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use smtpgate_common::{
-    abi::{Bucket4, Bucket6, Head, Node},
+    abi::{Bucket4, Bucket6, FILTER_WORDS, Head, Node},
     ban,
     cell::Cell,
     tables::{Lookup, Tables},
@@ -132,7 +132,7 @@ impl Maps {
             Op::Exact6Remove(address) => {
                 self.exact6.remove(address);
             }
-            Op::AnyBans6(any) => self.head.bans6.store(u32::from(*any), Relaxed),
+            Op::FilterSet(word, bits) => self.head.filter[usize::from(*word) % FILTER_WORDS].store(*bits, Relaxed),
             Op::Observe(mask) => self.head.observe.store(*mask, Relaxed),
         }
     }
@@ -241,8 +241,8 @@ impl Lookup for &Maps {
         self.over4.get(&address).copied()
     }
 
-    fn any_bans6(&self) -> bool {
-        self.head.bans6.load(Relaxed) != 0
+    fn filter(&self, word: u16) -> u64 {
+        self.head.filter[usize::from(word) % FILTER_WORDS].load(Relaxed)
     }
 
     fn bucket6(&self, net: u64) -> Option<&Bucket6> {

@@ -74,8 +74,8 @@ pub enum Op {
     Exact6Set([u8; 16], u32),
     /// Remove from `BANS6_EXACT`.
     Exact6Remove([u8; 16]),
-    /// Whether any IPv6 source is banned or listed ([`smtpgate_common::abi::Head::bans6`]).
-    AnyBans6(bool),
+    /// Write one word of the filter before the ban tables ([`smtpgate_common::abi::Head::filter`]).
+    FilterSet(u16, u64),
     /// Gates that only observe ([`smtpgate_common::abi::Head::observe`]).
     Observe(u32),
 }
