@@ -14,6 +14,46 @@ pub enum Daemon {
     Postfix,
     /// Dovecot, any of its processes.
     Dovecot,
+    /// Exim 4.
+    Exim,
+    /// Sendmail 8.
+    Sendmail,
+    /// OpenSMTPD.
+    Opensmtpd,
+    /// Cyrus SASL's password daemon.
+    Saslauthd,
+    /// Cyrus IMAP.
+    Cyrus,
+    /// Courier, any of its servers.
+    Courier,
+    /// qmail, and vpopmail and rblsmtpd with it.
+    Qmail,
+    /// Roundcube.
+    Roundcube,
+    /// Perdition.
+    Perdition,
+    /// The University of Washington's IMAP toolkit.
+    Uwimap,
+    /// Solid POP3 server.
+    SolidPop3d,
+    /// SOGo.
+    Sogo,
+    /// Horde and IMP.
+    Horde,
+    /// SquirrelMail.
+    Squirrelmail,
+    /// Open WebMail.
+    Openwebmail,
+    /// Group-Office.
+    Groupoffice,
+    /// Kerio Connect.
+    Kerio,
+    /// HCL Domino.
+    Domino,
+    /// ASSP.
+    Assp,
+    /// Oracle Communications Messaging Server.
+    Oracleims,
 }
 
 /// What happened. The names are part of the contract of `test-log --json` and of the ledger: append only.

@@ -1,4 +1,7 @@
 //! What stands before the message: time, host, program and process, as syslog daemons, postlogd and `journalctl` write it.
+//! What daemons write that have a log of their own is in [`own`].
+
+mod own;
 
 use super::time::LogTime;
 
@@ -20,7 +23,10 @@ pub(super) struct Header<'a> {
 pub(super) fn parse(line: &[u8]) -> Option<Header<'_>> {
     // A file system that lost power leaves a run of NULs before the next line.
     let start = line.iter().position(|&b| b != 0)?;
-    let (time, rest) = stamp(priority(line.get(start..)?))?;
+    let line = priority(line.get(start..)?);
+    let Some((time, rest)) = stamp(line) else {
+        return own::parse(line);
+    };
     let (mut host, mut rest) = word(rest)?;
     if host.starts_with(b"<") && host.ends_with(b">") {
         // FreeBSD's syslogd -v: `<mail.info> host program[pid]:`
@@ -28,16 +34,15 @@ pub(super) fn parse(line: &[u8]) -> Option<Header<'_>> {
     }
     let (host, tag, message) = match host.strip_suffix(b":") {
         Some(tag) => (&b""[..], tag, rest),
-        None => {
-            let (mut tag, mut message) = word(rest)?;
-            if tag.starts_with(b"mail.") {
-                // BusyBox's syslogd: `host mail.info program[pid]:`
-                (tag, message) = word(message)?;
-            }
-            (host, tag.strip_suffix(b":")?, message)
-        }
+        None => tagged(host, rest)?,
     };
     let (program, pid) = process(tag);
+    // `sogod [26818]:`, as GNUstep's programs write it into their own files.
+    let (host, program) = if program.is_empty() {
+        (program, host)
+    } else {
+        (host, program)
+    };
     let (times, message) = repeated(message);
     Some(Header {
         time,
@@ -47,6 +52,20 @@ pub(super) fn parse(line: &[u8]) -> Option<Header<'_>> {
         times,
         message,
     })
+}
+
+/// Host, tag and message of what begins with a host's name.
+fn tagged<'a>(host: &'a [u8], rest: &'a [u8]) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
+    if host == b"HORDE" {
+        // Horde's own file: `HORDE [error] [imp] FAILED LOGIN`
+        return Some((b"", host, rest));
+    }
+    let (mut tag, mut message) = word(rest)?;
+    if tag.starts_with(b"mail.") {
+        // BusyBox's syslogd: `host mail.info program[pid]:`
+        (tag, message) = word(message)?;
+    }
+    Some((host, tag.strip_suffix(b":")?, message))
 }
 
 /// Drops `<22>`, with which a relay's raw datagrams begin.
@@ -209,6 +228,22 @@ mod tests {
                 b"Nov  4 02:27:08 mx1 postfix/smtpd[467]: message repeated 99999999 times: [ hello: there]",
                 Some(Header {
                     times: u16::MAX,
+                    ..plain
+                }),
+            ),
+            (
+                "a space before the process",
+                b"Nov  4 02:27:08 postfix/smtpd [467]: hello: there",
+                Some(Header { host: b"", ..plain }),
+            ),
+            (
+                "Horde's own file",
+                b"Nov  4 02:27:08 HORDE [error] [imp] hello",
+                Some(Header {
+                    host: b"",
+                    program: b"HORDE",
+                    pid: None,
+                    message: b"[error] [imp] hello",
                     ..plain
                 }),
             ),

@@ -3,15 +3,33 @@
 //! A grammar is one module a daemon: a table of message forms, each with the versions that write it and a line of it. An
 //! address is taken only from where the daemon itself writes it, never from text that a client chose.
 
+mod assp;
 mod client;
+mod courier;
+mod cyrus;
+mod domino;
 pub mod event;
+mod exim;
 pub mod follow;
+pub mod grammar;
+mod groupware;
 mod header;
+mod kerio;
+mod opensmtpd;
+mod oracleims;
 mod parse;
+mod perdition;
 pub mod postfix;
+mod qmail;
 mod reader;
+mod roundcube;
+mod saslauthd;
+mod scan;
+mod sendmail;
+mod solidpop3d;
 mod test_log;
 mod time;
+mod uwimap;
 pub mod weight;
 
 pub use event::{Daemon, Event, Kind, Session, Step};

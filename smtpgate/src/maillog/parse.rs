@@ -1,6 +1,7 @@
 //! One line in, at most one event out.
 
 use super::event::{Event, Session, Step};
+use super::grammar;
 use super::header::{self, Header};
 use super::postfix;
 
@@ -38,7 +39,8 @@ impl Reading<'_> {
 /// Reads a line, without its line end. Any bytes will do; `None` for a line that no grammar knows.
 pub fn parse(line: &[u8]) -> Option<Event<'_>> {
     let header = header::parse(line)?;
-    let (daemon, reading) = postfix::read(header.program, header.message)?;
+    let (daemon, reading) =
+        postfix::read(header.program, header.message).or_else(|| grammar::read(header.program, header.message))?;
     Some(Event {
         time: header.time,
         daemon,

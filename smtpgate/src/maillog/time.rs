@@ -1,6 +1,7 @@
 //! The time stamps of log lines. Kept as they stand in the line until somebody needs an instant.
 
 use jiff::civil::DateTime;
+use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +13,14 @@ pub enum LogTime<'a> {
     Rfc3164(&'a [u8]),
     /// `2026-11-04T02:27:08+09:00`, with or without a fraction (RFC 3339; also the `+0900` of `journalctl -o short-iso`).
     Rfc3339(&'a [u8]),
+    /// The daemon's own way to write it in a log of its own, by its `strptime` format. Local time unless the format has
+    /// a zone.
+    Own {
+        /// As it stands in the line.
+        text: &'a [u8],
+        /// What it looks like.
+        format: &'static str,
+    },
     /// `@400000004c91b044077a9e94`: seconds since 1970 as TAI, plus 2^62, then nanoseconds (multilog, svlogd, s6-log).
     Tai64n(&'a [u8]),
 }
@@ -43,6 +52,13 @@ impl Clock {
         match time {
             LogTime::Rfc3339(text) => DateTimeParser::new().parse_timestamp(text).ok(),
             LogTime::Rfc3164(text) => self.latest_year(text),
+            LogTime::Own { text, format } => {
+                let read = BrokenDownTime::parse(format, text).ok()?;
+                match read.offset() {
+                    Some(_) => read.to_timestamp().ok(),
+                    None => self.instant(read.to_datetime().ok()?),
+                }
+            }
             LogTime::Tai64n(text) => tai64n(text),
         }
     }
@@ -223,6 +239,45 @@ mod tests {
         ] {
             let want = instant.map(|t| t.parse::<Timestamp>().unwrap());
             assert_eq!(clock.resolve(LogTime::Tai64n(stamp.as_bytes())), want, "{stamp}");
+        }
+    }
+
+    #[test]
+    fn maillog_time_of_logs_of_their_own() {
+        let clock = Clock {
+            now: "2026-11-24T12:00:00Z".parse().unwrap(),
+            zone: TimeZone::get("Asia/Tokyo").unwrap(),
+        };
+        let cases = [
+            // name, format, stamp, instant
+            (
+                "local",
+                "%Y-%m-%d %H:%M:%S",
+                "2026-11-24 12:00:00",
+                Some("2026-11-24T03:00:00Z"),
+            ),
+            (
+                "zoned",
+                "%d-%b-%Y %H:%M:%S %z",
+                "24-Nov-2026 12:00:00 +0100",
+                Some("2026-11-24T11:00:00Z"),
+            ),
+            (
+                "fraction",
+                "%Y-%m-%d %H:%M:%S%.f",
+                "2026-11-24 12:00:00.25",
+                Some("2026-11-24T03:00:00.25Z"),
+            ),
+            ("no such day", "%Y-%m-%d %H:%M:%S", "2026-11-44 12:00:00", None),
+            ("another shape", "%Y-%m-%d %H:%M:%S", "24/11/2026 12:00:00", None),
+        ];
+        for (name, format, stamp, instant) in cases {
+            let want = instant.map(|t| t.parse::<Timestamp>().unwrap());
+            let time = LogTime::Own {
+                text: stamp.as_bytes(),
+                format,
+            };
+            assert_eq!(clock.resolve(time), want, "{name}");
         }
     }
 }

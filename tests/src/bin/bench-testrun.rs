@@ -146,7 +146,7 @@ impl World {
             dice.within(&self.japan, true)
                 .unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
         };
-        let listed = |dice: &mut Dice| IpAddr::V4(self.listed[dice.below(self.listed.len() as u64) as usize]);
+        let listed = |dice: &mut Dice| IpAddr::V4(self.listed[dice.below(self.listed.len())]);
         vec![
             ("UDP to 53", many(2, &foreign4, &|source| datagram(source))),
             ("SYN to 80", many(3, &foreign4, &syn(80))),
@@ -167,7 +167,7 @@ impl World {
             let address = if v6 {
                 IpAddr::V6(Ipv6Addr::from_bits((0x2000 << 112) | (u128::from(dice.next()) << 61)))
             } else {
-                IpAddr::V4(Ipv4Addr::from_bits((dice.next() >> 32) as u32))
+                IpAddr::V4(Ipv4Addr::from_bits(dice.half()))
             };
             if !self.japan.iter().any(|net| net.contains(&address)) {
                 return address;
@@ -223,19 +223,21 @@ impl Dice {
         word ^ word >> 31
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit.max(1) as u64).unwrap_or_default()
+    }
+
+    fn half(&mut self) -> u32 {
+        u32::try_from(self.next() >> 32).unwrap_or_default()
     }
 
     /// An address in one of the prefixes of a family.
     fn within(&mut self, nets: &[IpNet], v6: bool) -> Result<IpAddr> {
         let family: Vec<&IpNet> = nets.iter().filter(|net| net.addr().is_ipv6() == v6).collect();
-        let net = family
-            .get(self.below(family.len() as u64) as usize)
-            .context("no such prefixes")?;
+        let net = family.get(self.below(family.len())).context("no such prefixes")?;
         Ok(match net {
             IpNet::V4(net) => {
-                let host = (self.next() >> 32) as u32 & net.hostmask().to_bits();
+                let host = self.half() & net.hostmask().to_bits();
                 Ipv4Addr::from_bits(net.network().to_bits() | host).into()
             }
             IpNet::V6(net) => {

@@ -15,6 +15,7 @@ use smtpgate_common::abi::programs;
 use crate::packets::cases::{Case, all};
 use crate::packets::proof::{Gates, Hook, frames_pass, linux_answers, nobody_answers};
 use crate::packets::testrun;
+use crate::packets::wire::Wire;
 
 /// Where the modules to load lie, named in their order.
 pub(super) const MODULES: &str = "/modules";
@@ -92,17 +93,17 @@ pub fn main() -> ! {
 fn part(name: &str, cases: &[Case], gates: &mut Option<Gates>) -> Result<String> {
     match name {
         "kernel" => return settle(),
-        "linux answers" => return linux_answers(cases),
+        "linux answers" => return linux_answers(&Wire::new()?.with_vlans()?, cases),
         "programs" => return programs_of(gates.insert(Gates::load()?)),
         _ => {}
     }
     let gates = gates.as_ref().context("the gates were not loaded")?;
     match name {
         "test run" => testrun::all_programs(&gates.enforcing, cases, |case| case.expect),
-        "wire, xdp" => frames_pass(gates, cases, Hook::Xdp),
-        "wire, tc" => frames_pass(gates, cases, Hook::Tc),
-        "answers behind xdp" => nobody_answers(gates, cases, Hook::Xdp),
-        "answers behind tc" => nobody_answers(gates, cases, Hook::Tc),
+        "wire, xdp" => frames_pass(&Wire::new()?, gates, cases, Hook::Xdp),
+        "wire, tc" => frames_pass(&Wire::new()?, gates, cases, Hook::Tc),
+        "answers behind xdp" => nobody_answers(&Wire::new()?.with_vlans()?, gates, cases, Hook::Xdp),
+        "answers behind tc" => nobody_answers(&Wire::new()?.with_vlans()?, gates, cases, Hook::Tc),
         _ => bail!("no such part"),
     }
 }

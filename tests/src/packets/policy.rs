@@ -23,6 +23,9 @@ pub const HOST4: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 /// Where all frames go.
 pub const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
 
+/// The id of VLANs that a host may be in.
+pub const VLAN: u16 = 5;
+
 /// The end of a ban that was over before anything could start: in ticks since boot.
 const ENDED: u32 = 2;
 

@@ -29,16 +29,19 @@ pub enum Hook {
 
 /// Without a gate, Linux answers every train that the table marks so: the structural drops among them too, which is why
 /// they are dropped. Were it not so, the other proofs would prove nothing.
-pub fn linux_answers(cases: &[Case]) -> Result<String> {
-    let answered = Wire::new()?.answered(cases, &GATED)?;
+pub fn linux_answers(wire: &Wire, cases: &[Case]) -> Result<String> {
+    let answered = wire.answered(cases, &GATED)?;
     let marked: BTreeSet<u32> = cases
         .iter()
-        .filter(|case| case.answered)
+        .filter(|case| wire.answers(case))
         .map(|case| case.train)
         .collect();
     let silent: Vec<u32> = marked.difference(&answered).copied().collect();
     none("not answered by Linux with no gate before it", cases, &silent)?;
-    let refused = cases.iter().filter(|case| case.answered && case.expect.drop).count();
+    let refused = cases
+        .iter()
+        .filter(|case| wire.answers(case) && case.expect.drop)
+        .count();
     Ok(format!(
         "{} trains answered; {refused} frames of them are what a gate refuses",
         answered.len()
@@ -46,8 +49,7 @@ pub fn linux_answers(cases: &[Case]) -> Result<String> {
 }
 
 /// Behind the hook come out the frames that the table lets pass, and no others, and the counters say so too.
-pub fn frames_pass(gates: &Gates, cases: &[Case], hook: Hook) -> Result<String> {
-    let wire = Wire::new()?;
+pub fn frames_pass(wire: &Wire, gates: &Gates, cases: &[Case], hook: Hook) -> Result<String> {
     let observer = wire.observer()?;
     // The kernel itself throws a few away before tc: what ends within a VLAN tag.
     let reachable = wire.passed(&observer, cases)?;
@@ -65,7 +67,7 @@ pub fn frames_pass(gates: &Gates, cases: &[Case], hook: Hook) -> Result<String> 
         bail!("frames that do not come through with no gate there: {strange:#?}");
     }
 
-    let attached = Attached::to(&wire, gates, hook)?;
+    let attached = Attached::to(wire, gates, hook)?;
     let before = gates.counts()?;
     let passed = wire.passed(&observer, cases)?;
     let after = gates.counts()?;
@@ -105,9 +107,8 @@ pub fn frames_pass(gates: &Gates, cases: &[Case], hook: Hook) -> Result<String> 
 
 /// No listening socket behind the hook answers a train of which no frame was let in by the policy, and every one that
 /// Linux answers and the table lets pass is answered still.
-pub fn nobody_answers(gates: &Gates, cases: &[Case], hook: Hook) -> Result<String> {
-    let wire = Wire::new()?;
-    let attached = Attached::to(&wire, gates, hook)?;
+pub fn nobody_answers(wire: &Wire, gates: &Gates, cases: &[Case], hook: Hook) -> Result<String> {
+    let attached = Attached::to(wire, gates, hook)?;
     let answered = wire.answered(cases, &GATED)?;
     drop(attached);
     let let_in: BTreeSet<u32> = cases
@@ -125,7 +126,7 @@ pub fn nobody_answers(gates: &Gates, cases: &[Case], hook: Hook) -> Result<Strin
         .collect();
     let wanted: BTreeSet<u32> = cases
         .iter()
-        .filter(|case| case.answered && !cut.contains(&case.train))
+        .filter(|case| wire.answers(case) && !cut.contains(&case.train))
         .map(|case| case.train)
         .collect();
     let locked_out: Vec<u32> = wanted.difference(&answered).copied().collect();

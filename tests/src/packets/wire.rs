@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::builder::{ethernet, ethertype};
 use super::cases::{Case, index_of_mac, mac, train_of_acknowledgement};
-use super::policy::{HOST4, HOST6};
+use super::policy::{HOST4, HOST6, VLAN};
 use super::raw::RawSocket;
 use crate::lab::netns::{End, Netns, veth};
 
@@ -37,11 +37,17 @@ pub struct Wire {
     net: Netns,
     socket: RawSocket,
     listeners: Vec<TcpListener>,
+    vlans: bool,
 }
 
 impl Wire {
     /// A host at [`HOST4`] and [`HOST6`], and nothing on its interface yet.
     pub fn new() -> Result<Self> {
+        Self::of_mtu(1_500)
+    }
+
+    /// The same with packets of so many bytes on the link.
+    pub fn of_mtu(mtu: u32) -> Result<Self> {
         let (host, net) = (Netns::new("host")?, Netns::new("net")?);
         veth(
             End {
@@ -55,6 +61,9 @@ impl Wire {
                 mac: NET_MAC,
             },
         )?;
+        for end in [&host, &net] {
+            end.ip(&format!("link set {INTERFACE} mtu {mtu}"))?;
+        }
         // Nothing of its own shall come in between.
         net.sysctl("net/ipv6/conf/all/disable_ipv6", "1")?;
         host.sysctl("net/ipv4/tcp_syncookies", "2")?;
@@ -81,7 +90,31 @@ impl Wire {
             net,
             socket,
             listeners,
+            vlans: false,
         })
+    }
+
+    /// Gives the host interfaces for up to six tags of one kind with [`VLAN`] as id: it gets such frames then. Not every
+    /// kernel has these (`CONFIG_VLAN_8021Q`).
+    pub fn with_vlans(mut self) -> Result<Self> {
+        for (kind, letter) in [("802.1Q", 'q'), ("802.1ad", 'd')] {
+            let mut below = INTERFACE.to_owned();
+            for depth in 1..=6 {
+                let name = format!("{letter}{depth}");
+                self.host.ip(&format!(
+                    "link add link {below} name {name} type vlan protocol {kind} id {VLAN}\nlink set {name} up"
+                ))?;
+                below = name;
+            }
+        }
+        self.vlans = true;
+        Ok(self)
+    }
+
+    /// Whether Linux, with no gate before it, answers the case's train on this host.
+    #[must_use]
+    pub fn answers(&self, case: &Case) -> bool {
+        case.answered && (self.vlans || !case.vlan)
     }
 
     /// Sends every frame of the table that can be sent, and tells which trains the host answered with SYN+ACK from one
@@ -176,7 +209,7 @@ fn addressed(index: usize, mut frame: Vec<u8>) -> Vec<u8> {
 
 /// Reads until nothing came for `quiet` (or for the socket's own short patience).
 fn drain(socket: &RawSocket, quiet: Duration, look: &mut impl FnMut(&[u8])) -> Result<()> {
-    let mut buffer = vec![0; 4_096];
+    let mut buffer = vec![0; 16_384];
     let mut last = Instant::now();
     loop {
         match socket.receive(&mut buffer)? {

@@ -141,7 +141,7 @@ fn padded_first(table: &mut Table, version: Version) {
 
 /// A SYN in pieces of 8 and of 16 bytes.
 fn tiny_trains(table: &mut Table, version: Version) {
-    // Since 5.11 Linux itself refuses first fragments of IPv6 that lack headers (ipv6_frag_rcv).
+    // Linux itself (since 5.11, and in the 5.10 of today) refuses first fragments of IPv6 that lack headers (ipv6_frag_rcv).
     let answered = version == Version::Four;
     for who in [Who::Allowed, Who::Foreign, Who::Trusted] {
         let id = table.id();

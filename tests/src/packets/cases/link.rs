@@ -4,7 +4,7 @@ use smtpgate_common::Family;
 
 use super::{BOTH, Expect, PORT, Table, framed, kind, plain};
 use crate::packets::builder::{Tag, ethernet, ethertype};
-use crate::packets::policy::{MX, Version, Who};
+use crate::packets::policy::{MX, VLAN, Version, Who};
 
 pub(super) fn rows(table: &mut Table) {
     tags(table);
@@ -35,7 +35,7 @@ fn tags(table: &mut Table) {
             // Priority 7 and DEI beside the id.
             for (id, control) in [
                 ("id 0", 0),
-                ("id 5", 5),
+                ("id 5", VLAN),
                 ("id 0 priority 7", 0xf000),
                 ("id 4095", 0x0fff),
             ] {
@@ -50,8 +50,14 @@ fn tags(table: &mut Table) {
                         let frame = ethernet(&tags, kind(version), &plain(version, who, &table.syn(PORT)));
                         let name = format!("vlan: {count} {mix} {id}, {} {who:?}", version.name());
                         let case = table.add(name, frame, expect);
-                        if control & 0x0fff == 0 {
-                            case.answered();
+                        match control & 0x0fff {
+                            0 => case.answered(),
+                            // Interfaces for every mix of kinds would be too many.
+                            VLAN if kinds[0] == kinds[1] => {
+                                case.answered();
+                                case.vlan = count > 0;
+                            }
+                            _ => {}
                         }
                     }
                 }

@@ -4,11 +4,13 @@
 mod fragments;
 mod ipv4;
 mod ipv6;
+mod jumbo;
 mod link;
 mod sources;
 mod tcp;
 mod truncated;
 
+pub use jumbo::jumbo;
 use smtpgate_common::abi::NO_GATE;
 use smtpgate_common::{Family, Reason};
 
@@ -30,6 +32,8 @@ pub struct Case {
     /// Whether a Linux that gets the whole train, with no gate before it, answers with SYN+ACK. Set where an answer is
     /// what makes the case worth having; unset says nothing.
     pub answered: bool,
+    /// It has VLAN tags for which the host needs interfaces before it can answer.
+    pub vlan: bool,
 }
 
 /// What must become of a frame.
@@ -236,6 +240,7 @@ impl Table {
             expect,
             train,
             answered: false,
+            vlan: false,
         });
         &mut self.cases[index]
     }
