@@ -32,6 +32,9 @@ impl Sessions {
         let Some(session) = event.session else {
             return event.weight;
         };
+        if matches!(session.step, Step::Backend(_) | Step::Login) {
+            return event.weight;
+        }
         if session.step == Step::Close {
             // One whose beginning was not seen may have failures that were counted before a restart.
             let open = self
@@ -58,7 +61,7 @@ impl Sessions {
                     return 0;
                 }
             }
-            Step::Close => {}
+            Step::Close | Step::Backend(_) | Step::Login => {}
         }
         event.weight
     }

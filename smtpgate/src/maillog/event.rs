@@ -138,8 +138,8 @@ impl Kind {
     ];
 }
 
-/// Where a line stands in the SMTP session that it belongs to. Two lines of one session may tell of the same failure
-/// (the failure itself, and the counters when the session ends); this is what lets detection count it once.
+/// Where a line stands in the session that it belongs to. Several lines may tell of the same failure (the failure
+/// itself, the counters when the session ends, the password backend); this is what lets detection count it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The session begins.
@@ -150,12 +150,17 @@ pub enum Step {
     BackendDown,
     /// The session ends; the event's weight is the number of all its failed AUTH commands.
     Close,
+    /// A password backend tells of a failed login by any of its servers, which may tell of it, too. The number is the
+    /// witness: an attempt may be tried with several backends.
+    Backend(u8),
+    /// A server other than smtpd tells of the failed logins of a session, which a backend may have told of before.
+    Login,
 }
 
 /// The session that a line belongs to: one server process on one host serves one client at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Hash of the host's name and the process id.
+    /// Hash of the host's name and the process id. Without meaning for [`Step::Backend`] and [`Step::Login`].
     pub id: u64,
     /// What the line means for it.
     pub step: Step,

@@ -8,6 +8,7 @@ mod client;
 mod courier;
 mod cyrus;
 mod domino;
+pub mod dovecot;
 pub mod event;
 mod exim;
 pub mod follow;

@@ -1,9 +1,9 @@
 //! One line in, at most one event out.
 
-use super::event::{Event, Session, Step};
+use super::event::{Daemon, Event, Session, Step};
 use super::grammar;
 use super::header::{self, Header};
-use super::postfix;
+use super::{dovecot, postfix};
 
 /// What a daemon's grammar finds in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,11 @@ pub(super) struct Reading<'a> {
 impl Reading<'_> {
     /// An event of `kind` that blames nobody.
     pub(super) fn of(kind: super::Kind) -> Self {
+        Self::blame(kind, 0)
+    }
+
+    /// An event of `kind` that counts as much as `weight`.
+    pub(super) fn blame(kind: super::Kind, weight: u16) -> Self {
         Self {
             kind,
             address: None,
@@ -30,8 +35,16 @@ impl Reading<'_> {
             queue_id: None,
             sender: None,
             recipients: 0,
-            weight: 0,
+            weight,
             step: None,
+        }
+    }
+
+    /// The same, about the client at `address`.
+    pub(super) fn by(self, address: std::net::IpAddr) -> Self {
+        Self {
+            address: Some(address),
+            ..self
         }
     }
 }
@@ -39,8 +52,19 @@ impl Reading<'_> {
 /// Reads a line, without its line end. Any bytes will do; `None` for a line that no grammar knows.
 pub fn parse(line: &[u8]) -> Option<Event<'_>> {
     let header = header::parse(line)?;
-    let (daemon, reading) =
-        postfix::read(header.program, header.message).or_else(|| grammar::read(header.program, header.message))?;
+    read(&header)
+}
+
+/// Reads the message behind `header`.
+pub(super) fn read<'a>(header: &Header<'a>) -> Option<Event<'a>> {
+    let (program, message) = (header.program, header.message);
+    let (daemon, reading) = if let Some(postfix) = postfix::Program::of(program) {
+        (Daemon::Postfix, postfix.read(message)?)
+    } else if let Some(reading) = dovecot::read(program, message) {
+        (Daemon::Dovecot, reading)
+    } else {
+        grammar::read(program, message)?
+    };
     Some(Event {
         time: header.time,
         daemon,
@@ -54,7 +78,7 @@ pub fn parse(line: &[u8]) -> Option<Event<'_>> {
         weight: reading.weight.saturating_mul(header.times),
         session: reading.step.and_then(|step| {
             Some(Session {
-                id: session(&header)?,
+                id: session(header).or(matches!(step, Step::Backend(_) | Step::Login).then_some(0))?,
                 step,
             })
         }),
@@ -66,9 +90,15 @@ pub fn time(line: &[u8]) -> Option<super::LogTime<'_>> {
     header::parse(line).map(|header| header.time)
 }
 
-/// FNV-1a over host and process id. Neither is a client's to choose.
+/// Host and process. Neither is a client's to choose.
 fn session(header: &Header<'_>) -> Option<u64> {
     let pid = header.pid?.to_le_bytes();
-    let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    Some(header.host.iter().chain(&pid).fold(0xcbf2_9ce4_8422_2325, hash))
+    Some(hash(header.host.iter().chain(&pid)))
+}
+
+/// FNV-1a.
+pub(super) fn hash<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }

@@ -1,16 +1,98 @@
 //! Lines that only make sense together: what Postfix's later programs say of a message, joined by its queue id to the
 //! client that brought it.
 
-use super::event::Event;
-use super::parse::parse;
+use std::collections::HashMap;
+use std::net::IpAddr;
 
-/// Reads lines in their order. One for each stream of lines.
+use super::event::{Event, Kind};
+use super::header::{self, Header};
+use super::parse::{hash, read};
+
+/// Messages remembered at least, the newest. Those under way are far fewer on any host but a very busy one; beyond that,
+/// deliveries and refusals of content stay without an address.
+const CAPACITY: usize = 65_536;
+
+/// Bytes of a sender or user that are remembered.
+const NAME_MAX: usize = 320;
+
+/// Reads lines in their order. One for each stream of lines; memory is bounded.
 #[derive(Debug, Default)]
-pub struct Reader {}
+pub struct Reader {
+    messages: HashMap<u64, Message>,
+    /// The generation before: an entry that is not asked for goes with it.
+    older: HashMap<u64, Message>,
+}
+
+/// What is known of a message.
+#[derive(Debug, Default)]
+struct Message {
+    client: Option<IpAddr>,
+    user: Option<Box<[u8]>>,
+    sender: Option<Box<[u8]>>,
+}
 
 impl Reader {
-    /// Reads a line as [`parse`] does, and completes the event by what earlier lines said of its message.
+    /// Reads a line as [`super::parse`] does, and completes the event by what earlier lines said of its message: the
+    /// client's address, its login name, the sender.
+    ///
+    /// A message that is tried again is in the queue again: only the first [`Kind::Received`] with a sender has its
+    /// recipients.
     pub fn read<'a>(&'a mut self, line: &'a [u8]) -> Option<Event<'a>> {
-        parse(line)
+        let header = header::parse(line)?;
+        let mut event = read(&header)?;
+        let Some(queue_id) = event.queue_id else {
+            return Some(event);
+        };
+        let key = key(&header, queue_id);
+        if matches!(event.kind, Kind::Received | Kind::AuthOk) && event.sender.is_none() {
+            // The message begins here; one of the same id, if any, is gone.
+            self.insert(
+                key,
+                Message {
+                    client: event.address,
+                    user: event.user.map(cut),
+                    sender: None,
+                },
+            );
+            return Some(event);
+        }
+        let Some(message) = self.find(key) else {
+            return Some(event);
+        };
+        if let Some(sender) = event.sender {
+            if message.sender.is_some() {
+                event.recipients = 0;
+            }
+            message.sender = Some(cut(sender));
+        } else {
+            event.sender = message.sender.as_deref();
+        }
+        event.address = event.address.or(message.client);
+        event.user = event.user.or(message.user.as_deref());
+        Some(event)
     }
+
+    fn insert(&mut self, key: u64, message: Message) {
+        if self.messages.len() >= CAPACITY {
+            self.older = std::mem::take(&mut self.messages);
+        }
+        self.messages.insert(key, message);
+    }
+
+    fn find(&mut self, key: u64) -> Option<&mut Message> {
+        if !self.messages.contains_key(&key) {
+            let message = self.older.remove(&key)?;
+            self.insert(key, message);
+        }
+        self.messages.get_mut(&key)
+    }
+}
+
+/// Queue ids are a host's own.
+fn key(header: &Header<'_>, queue_id: &[u8]) -> u64 {
+    hash(header.host.iter().chain(b" ").chain(queue_id))
+}
+
+fn cut(name: &[u8]) -> Box<[u8]> {
+    name.get(..NAME_MAX).unwrap_or(name).into()
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::event::{Daemon, Kind};
 use super::follow::lines::Lines;
-use super::parse::parse;
+use super::reader::Reader;
 use super::time::Clock;
 
 /// An understood line, as `test-log --json` prints it.
@@ -37,6 +37,7 @@ pub struct Read {
 pub fn test_log(mut log: impl BufRead, clock: Clock) -> impl Iterator<Item = io::Result<Read>> {
     let mut lines = Lines::default();
     let mut number = 0;
+    let mut reader = Reader::default();
     std::iter::from_fn(move || {
         loop {
             let line = match lines.next_line(&mut log) {
@@ -45,7 +46,7 @@ pub fn test_log(mut log: impl BufRead, clock: Clock) -> impl Iterator<Item = io:
                 Err(error) => return Some(Err(error)),
             };
             number += 1;
-            if let Some(event) = parse(line) {
+            if let Some(event) = reader.read(line) {
                 return Some(Ok(Read {
                     line: number,
                     time: clock.resolve(event.time),

@@ -13,6 +13,10 @@ pub const RELAY: u16 = 3;
 pub const REJECTED: u16 = 1;
 /// Refused because a DNS list names the client.
 pub const LISTED: u16 = 2;
+/// A DNS list names the client, and nothing was refused yet; the refusal counts again.
+pub const RANKED: u16 = 1;
+/// On the local access list of those who are never let in.
+pub const DENYLISTED: u16 = 3;
 /// A HELO name that no mail server has.
 pub const HELO: u16 = 2;
 /// Mail refused for its content, by header and body checks or by a milter.
@@ -23,6 +27,8 @@ pub const ABUSE: u16 = 3;
 pub const PREGREET: u16 = 3;
 /// Errors without end within one session.
 pub const ERRORS: u16 = 2;
+/// A login that the server does not offer: without encryption, or by a mechanism that it does not have.
+pub const NOT_OFFERED: u16 = 1;
 /// Over a rate or connection limit.
 pub const LIMIT: u16 = 1;
 /// A connection that came to nothing.
