@@ -247,6 +247,7 @@ fn dataplane_attach_unload_leaves_nothing() {
 const OLD: Kernel = Kernel {
     frags: false,
     tcx: false,
+    tunnels: false,
 };
 
 #[test]

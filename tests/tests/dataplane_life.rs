@@ -86,6 +86,7 @@ fn dataplane_life_generations_follow_each_other_without_a_gap() {
             Kernel {
                 frags: false,
                 tcx: false,
+                tunnels: false,
             },
         ] {
             let bpffs = BpfFs::mount().unwrap();

@@ -27,7 +27,8 @@ impl Engine {
         Ok(names)
     }
 
-    /// Attaches the gate to all of `wanted` that exist, and takes it off what the configuration no longer names. Returns what is worth a word.
+    /// Attaches the gate to all of `wanted` that exist, and takes it off what the configuration no longer names. Returns
+    /// what is worth a word.
     ///
     /// # Errors
     /// When the gate is on none of them, or one refuses it.
@@ -35,33 +36,34 @@ impl Engine {
         let Some(plane) = &self.plane else {
             return Ok(Vec::new());
         };
+        let named = !self.config.interfaces.is_empty();
         let mut notes = Vec::new();
-        let mut absent = Vec::new();
+        let mut unguarded = Vec::new();
         for name in wanted {
             match plane.attach(name) {
+                Ok(attachment) if attachment.mode == AttachMode::Native => {}
                 Ok(attachment) => {
-                    if attachment.mode != AttachMode::Native {
-                        let mut note = format!("{name} is guarded in {} mode", attachment.mode);
-                        if !attachment.passed_over.is_empty() {
-                            note.push_str(&format!(" ({})", attachment.passed_over.join("; ")));
-                        }
-                        notes.push(note);
+                    let mut note = format!("{name} is guarded in {} mode", attachment.mode);
+                    if !attachment.passed_over.is_empty() {
+                        note.push_str(&format!(" ({})", attachment.passed_over.join("; ")));
                     }
+                    notes.push(note);
                 }
-                Err(error @ dataplane::Error::NoInterface { .. }) => absent.push(error.to_string()),
+                Err(error @ dataplane::Error::NoInterface { .. }) => {
+                    unguarded.push(format!("{error}; it is guarded as soon as it is there"));
+                }
+                // Found by its default route, not asked for: what can be guarded shall not wait for it.
+                Err(error) if !named && error.is_of_the_link() => {
+                    unguarded.push(format!("{name} is NOT guarded: {error}"));
+                }
                 Err(error) => return Err(Failure::failed(error)),
             }
         }
-        if absent.len() == wanted.len() {
-            return Err(Failure::Failed(absent.join("; ")));
+        if unguarded.len() == wanted.len() {
+            return Err(Failure::Failed(unguarded.join("; ")));
         }
-        notes.extend(
-            absent
-                .into_iter()
-                .map(|error| format!("{error}; it is guarded as soon as it is there")),
-        );
+        notes.extend(unguarded);
         // Default routes come and go, also while the daemon starts again: only a list in words takes the gate off.
-        let named = !self.config.interfaces.is_empty();
         for attachment in plane.attachments().map_err(Failure::failed)? {
             if named && !wanted.contains(&attachment.interface) {
                 plane.detach(&attachment.interface).map_err(Failure::failed)?;

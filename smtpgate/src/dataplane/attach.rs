@@ -93,6 +93,8 @@ fn ways(interface: &Interface, kernel: Kernel, xdp_free: bool) -> Result<Vec<Way
     let l3 = match interface.layer {
         Layer::Ethernet => false,
         Layer::Ip => true,
+        Layer::Tunnel if kernel.tunnels => true,
+        Layer::Tunnel => return Err(Error::Tunnel { name: name() }),
         Layer::Loopback => return Err(Error::Loopback { name: name() }),
         Layer::Other(kind) => return Err(Error::LinkLayer { name: name(), kind }),
     };
@@ -435,8 +437,13 @@ mod tests {
     const OLD: Kernel = Kernel {
         frags: false,
         tcx: false,
+        tunnels: false,
     };
-    const NEW: Kernel = Kernel { frags: true, tcx: true };
+    const NEW: Kernel = Kernel {
+        frags: true,
+        tcx: true,
+        tunnels: true,
+    };
 
     fn interface(layer: Layer) -> Interface {
         Interface {
@@ -469,6 +476,7 @@ mod tests {
             ),
             ("taken", Layer::Ethernet, NEW, false, vec![Tcx { l3: false }]),
             ("tun", Layer::Ip, NEW, true, vec![Tcx { l3: true }]),
+            ("sit", Layer::Tunnel, NEW, true, vec![Tcx { l3: true }]),
             ("tun on old", Layer::Ip, OLD, true, vec![Clsact { l3: true }]),
         ] {
             assert_eq!(ways(&interface(layer), kernel, free).unwrap(), expected, "{name}");
@@ -481,5 +489,7 @@ mod tests {
             let error = ways(&interface(layer), NEW, true).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("eth0"), "{error}");
         }
+        let error = ways(&interface(Layer::Tunnel), OLD, true).unwrap_err().to_string();
+        assert!(error.contains("5.14") && error.contains("eth0"), "{error}");
     }
 }

@@ -101,6 +101,14 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// An IP tunnel on a kernel that shows tc its outer header.
+    #[error(
+        "interface {name} is an IP tunnel, whose packets kernels before 5.14 show the gate with the outer header first: boot Linux 5.14 or later to guard it"
+    )]
+    Tunnel {
+        /// Its name.
+        name: String,
+    },
     /// A link-layer header that the program cannot read.
     #[error(
         "interface {name} has link-layer type {kind} (ARPHRD), which the gate cannot read; attach to an Ethernet or IP interface"
@@ -146,6 +154,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is the kind of interface that the gate cannot read, whatever is done.
+    pub const fn is_of_the_link(&self) -> bool {
+        matches!(
+            self,
+            Self::Loopback { .. } | Self::Tunnel { .. } | Self::LinkLayer { .. }
+        )
+    }
+
     pub(super) fn map(map: &'static str, what: &'static str) -> impl FnOnce(aya::maps::MapError) -> Self {
         move |error| Self::Map {
             map,

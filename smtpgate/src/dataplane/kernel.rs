@@ -19,6 +19,9 @@ pub struct Kernel {
     pub frags: bool,
     /// tc programs in links: Linux 6.6.
     pub tcx: bool,
+    /// What an IP tunnel has unpacked begins with its own header: Linux 5.14 (730eed2772e7 for sit, and its siblings).
+    /// Before, tc is shown the outer header, and the packet in it would pass unread.
+    pub tunnels: bool,
 }
 
 impl Kernel {
@@ -37,6 +40,7 @@ impl Kernel {
         Ok(Self {
             frags: version >= KernelVersion::new(5, 18, 0),
             tcx: version >= KernelVersion::new(6, 6, 0),
+            tunnels: version >= KernelVersion::new(5, 14, 0),
         })
     }
 }

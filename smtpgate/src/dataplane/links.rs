@@ -34,8 +34,10 @@ const RTNLGRP_IPV6_ROUTE: u32 = 11;
 pub enum Layer {
     /// An Ethernet header.
     Ethernet,
-    /// Nothing: tun, wireguard, ppp, ip tunnels.
+    /// Nothing: tun, wireguard, ppp.
     Ip,
+    /// Nothing, on kernels that forget the outer header: ipip, sit, gre.
+    Tunnel,
     /// `lo`: never gated.
     Loopback,
     /// A header that the gate does not read, with its ARPHRD number.
@@ -149,14 +151,12 @@ fn layer(kind: LinkLayerType) -> Layer {
     match kind {
         LinkLayerType::Ether => Layer::Ethernet,
         LinkLayerType::Loopback => Layer::Loopback,
-        LinkLayerType::None
-        | LinkLayerType::Ppp
-        | LinkLayerType::Rawip
-        | LinkLayerType::Tunnel
+        LinkLayerType::None | LinkLayerType::Ppp | LinkLayerType::Rawip => Layer::Ip,
+        LinkLayerType::Tunnel
         | LinkLayerType::Tunnel6
         | LinkLayerType::Sit
         | LinkLayerType::Ipgre
-        | LinkLayerType::Ip6gre => Layer::Ip,
+        | LinkLayerType::Ip6gre => Layer::Tunnel,
         other => Layer::Other(u16::from(other)),
     }
 }
@@ -328,7 +328,8 @@ mod tests {
             (772, Layer::Loopback),
             (65534, Layer::Ip),
             (512, Layer::Ip),
-            (776, Layer::Ip),
+            (768, Layer::Tunnel),
+            (776, Layer::Tunnel),
             (32, Layer::Other(32)),
         ] {
             let found = interface(&link(kind, 1, &[attribute(3, b"x\0")])).unwrap();
