@@ -15,6 +15,8 @@ pub mod follow;
 pub mod grammar;
 mod groupware;
 mod header;
+#[cfg(test)]
+mod hostile;
 mod kerio;
 mod opensmtpd;
 mod oracleims;

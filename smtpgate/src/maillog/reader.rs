@@ -72,6 +72,12 @@ impl Reader {
         Some(event)
     }
 
+    /// How many messages are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.messages.len() + self.older.len()
+    }
+
     fn insert(&mut self, key: u64, message: Message) {
         if self.messages.len() >= CAPACITY {
             self.older = std::mem::take(&mut self.messages);

@@ -68,6 +68,7 @@ pub(super) fn refusal(text: &[u8]) -> (Kind, u16) {
         Class::Recipient if later => (Kind::RejectedRcpt, 0),
         Class::Sender if later && says(b"unverified address") => (Kind::RejectedRcpt, 0),
         Class::Limit => (Kind::DdosConnect, weight::LIMIT),
+        Class::Busy => (Kind::DdosConnect, 0),
         // `Must issue a STARTTLS command first`: a client that is set up wrongly.
         Class::Other if later || reply.code == Some(b"530") => (Kind::RejectedRcpt, 0),
         Class::Client | Class::Sender | Class::Recipient | Class::Data | Class::Other => {
@@ -111,6 +112,7 @@ enum Class {
     Data,
     Protocol,
     Limit,
+    Busy,
     Other,
 }
 
@@ -143,15 +145,12 @@ fn classified(text: &[u8]) -> (Class, &[u8]) {
         return (if listed { Class::Listed } else { Class::Other }, rest);
     }
     if text.starts_with(b"all ") && memchr::memmem::find(text, b" ports busy").is_some() {
-        return (Class::Other, text);
+        return (Class::Busy, text);
     }
     if !text.starts_with(b"<") {
         return rule(text).unwrap_or((Class::Other, text));
     }
     memchr::memmem::find_iter(text, b">: ")
         .find_map(|at| rule(text.get(at + 3..)?))
-        .unwrap_or_else(|| {
-            // Old versions wrote the rule right behind an empty name.
-            (Class::Other, text)
-        })
+        .unwrap_or((Class::Other, text))
 }

@@ -68,6 +68,12 @@ pub(super) static FORMS: &[Form] = &[
         read: header_as_command,
     },
     Form {
+        name: "overlong",
+        versions: "2.0 and later",
+        sample: "warning: unknown[192.0.2.1]: request longer than 2048: NOOP AAAAAAAAAAAAAAAAAAAAAAAAA...",
+        read: overlong,
+    },
+    Form {
         name: "limit",
         versions: "2.1 and later",
         sample: "warning: Connection rate limit exceeded: 61 from unknown[192.0.2.1] for service smtp",
@@ -111,25 +117,28 @@ fn connect(message: &[u8]) -> Option<Reading<'_>> {
     rest.is_empty().then_some(reading)
 }
 
-/// `disconnect from CLIENT ehlo=1 auth=0/3 commands=1/4`: of 3 AUTH commands 0 succeeded. One without counters, or
-/// without failures, says nothing that is of use.
+/// `disconnect from CLIENT ehlo=1 auth=0/3 unknown=0/2 commands=1/6`: of 3 AUTH commands 0 succeeded, and 2 were no SMTP at
+/// all. One without counters, or without such failures, says nothing that is of use.
 fn disconnect(message: &[u8]) -> Option<Reading<'_>> {
     let (address, rest) = client(message.strip_prefix(b"disconnect from ")?)?;
-    let counter = rest
-        .split(|&b| b == b' ')
-        .find_map(|word| word.strip_prefix(b"auth="))?;
+    if let Some(failed) = failed(rest, b" auth=") {
+        return Some(Reading {
+            step: Some(Step::Close),
+            ..Reading::blame(Kind::DisconnectAuthFail, failed).by(address)
+        });
+    }
+    // One may be an extension that we do not have.
+    let junk = failed(rest, b" unknown=")? > 1;
+    junk.then(|| Reading::blame(Kind::ProtocolAbuse, weight::ERRORS).by(address))
+}
+
+/// How many of the commands behind `mark` failed: `0/3` is 3, and `3` none.
+fn failed(counters: &[u8], mark: &[u8]) -> Option<u16> {
+    let counter = counters.get(memchr::memmem::find(counters, mark)? + mark.len()..)?;
+    let counter = counter.split(|&b| b == b' ').next()?;
     let (good, all) = std::str::from_utf8(counter).ok()?.split_once('/')?;
-    let failed = all
-        .parse::<u64>()
-        .ok()?
-        .checked_sub(good.parse().ok()?)
-        .filter(|&failed| failed > 0)?;
-    Some(Reading {
-        address: Some(address),
-        weight: u16::try_from(failed).unwrap_or(u16::MAX),
-        step: Some(Step::Close),
-        ..Reading::of(Kind::DisconnectAuthFail)
-    })
+    let failed = all.parse::<u64>().ok()?.checked_sub(good.parse().ok()?)?;
+    (failed > 0).then(|| u16::try_from(failed).unwrap_or(u16::MAX))
 }
 
 /// `QUEUEID: client=CLIENT[, sasl_method=METHOD, sasl_username=USER]`: a recipient was accepted.
@@ -209,6 +218,13 @@ fn header_as_command(message: &[u8]) -> Option<Reading<'_>> {
     let (address, rest) = client(message.strip_prefix(b"warning: ")?)?;
     let known = rest.starts_with(b" sent ") && memchr::memmem::find(rest, b" instead of SMTP command: ").is_some();
     known.then(|| Reading::blame(Kind::ProtocolAbuse, weight::ABUSE).by(address))
+}
+
+/// `warning: CLIENT: request longer than 2048: TEXT`
+fn overlong(message: &[u8]) -> Option<Reading<'_>> {
+    let (address, rest) = client(message.strip_prefix(b"warning: ")?)?;
+    rest.starts_with(b" request longer than ")
+        .then(|| Reading::blame(Kind::ProtocolAbuse, weight::ERRORS).by(address))
 }
 
 /// `warning: Connection rate limit exceeded: 61 from CLIENT for service smtp`, and all other limits that anvil keeps.
