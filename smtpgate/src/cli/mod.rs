@@ -16,6 +16,7 @@ mod list;
 mod load;
 mod output;
 mod run;
+mod simulate;
 mod status;
 mod test_log;
 
@@ -75,6 +76,8 @@ enum Verb {
     Unload,
     /// Say what each line of a maillog is read as
     TestLog(test_log::Args),
+    /// Say what this configuration would have done to a maillog: bans, alarms, and the legitimate mail it would lose
+    Simulate(simulate::Args),
 }
 
 /// Runs the command with this process's arguments.
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Verb::Load(args) => load::load(global, &output, &args),
         Verb::Unload => load::unload(global, &output),
         Verb::TestLog(args) => test_log::run(&output, &args),
+        Verb::Simulate(args) => simulate::run(global, &output, &args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead},
     path::PathBuf,
 };
 
@@ -14,7 +14,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Maillog; `-` is standard input
+    /// Maillog, also packed by gzip, xz or zstd; `-` is standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
 }
@@ -25,7 +25,7 @@ pub(super) fn run(output: &Output, args: &Args) -> Result<(), Failure> {
     let log: Box<dyn BufRead> = if args.file.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(BufReader::new(File::open(&args.file).map_err(fail)?))
+        maillog::open(File::open(&args.file).map_err(fail)?).map_err(fail)?
     };
     for read in maillog::test_log(log, clock::of_the_log()) {
         let read = read.map_err(fail)?;

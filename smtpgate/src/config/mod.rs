@@ -10,12 +10,11 @@ mod peek;
 mod read;
 mod tree;
 
+pub use crate::detect::DetectConfig as Detect;
+use crate::sources::Spec;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use crate::sources::Spec;
 
 /// Where the configuration is looked for when no file is named.
 pub const DEFAULT_PATH: &str = "/etc/smtpgate/config.toml";
@@ -43,6 +42,8 @@ pub struct Config {
     pub maillog: Maillog,
     /// `[detect]`
     pub detect: Detect,
+    /// `[hooks]`
+    pub hooks: Hooks,
     /// `[paths]`
     pub paths: Paths,
     /// `[limits]`
@@ -107,28 +108,13 @@ pub enum Follow {
     Files(Vec<PathBuf>),
 }
 
-/// `[detect]`: when an offender is banned, and for how long. All durations are whole seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detect {
-    /// Offences within `findtime` that make a ban. At least 1.
-    pub maxretry: u32,
-    /// The window in which offences are counted.
-    pub findtime: Duration,
-    /// The first ban; doubles on each return.
-    pub bantime: Duration,
-    /// The longest ban; never shorter than `bantime`.
-    pub bantime_max: Duration,
-}
-
-impl Default for Detect {
-    fn default() -> Self {
-        Detect {
-            maxretry: 5,
-            findtime: Duration::from_secs(10 * 60),
-            bantime: Duration::from_secs(60 * 60),
-            bantime_max: Duration::from_secs(30 * 86_400),
-        }
-    }
+/// `[hooks]`: programs that are told of bans and alarms, as program and arguments; empty = none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hooks {
+    /// Run for each ban.
+    pub on_ban: Vec<String>,
+    /// Run for each alarm.
+    pub on_alarm: Vec<String>,
 }
 
 /// `[paths]`: folders of this gate; another set of them is another gate on the same machine.
@@ -213,6 +199,7 @@ impl Default for Config {
             gates: vec![gate("submission", &[465, 587]), gate("mx", &[25])],
             maillog: Maillog { follow: Follow::Auto },
             detect: Detect::default(),
+            hooks: Hooks::default(),
             paths: Paths::default(),
             limits: Limits::default(),
             geoip: Geoip::default(),

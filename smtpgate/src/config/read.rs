@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::tree::{Node, Place, Table, Value};
 use super::{
-    Config, ConfigError, Database, Detect, Follow, Gate, Geoip, Limits, MAX_ENTRIES, MAX_GATES, Maillog, Mode, Paths,
-    Problem, duration,
+    Config, ConfigError, Database, Detect, Follow, Gate, Geoip, Hooks, Limits, MAX_ENTRIES, MAX_GATES, Maillog, Mode,
+    Paths, Problem, duration,
 };
 use crate::nearest::nearest;
 use crate::sources::Spec;
@@ -16,7 +16,7 @@ use crate::sources::Spec;
 pub(super) const DEFAULT_ALLOW: [&str; 2] = ["country:JP", "private"];
 
 /// All keys, by section. `gate` stands for every `[gate.NAME]`.
-const SECTIONS: [(&str, &[&str]); 7] = [
+const SECTIONS: [(&str, &[&str]); 8] = [
     (
         "",
         &[
@@ -28,6 +28,7 @@ const SECTIONS: [(&str, &[&str]); 7] = [
             "gate",
             "maillog",
             "detect",
+            "hooks",
             "paths",
             "limits",
             "geoip",
@@ -35,7 +36,26 @@ const SECTIONS: [(&str, &[&str]); 7] = [
     ),
     ("gate", &["ports", "allow", "mode"]),
     ("maillog", &["follow"]),
-    ("detect", &["maxretry", "findtime", "bantime", "bantime-max"]),
+    (
+        "detect",
+        &[
+            "maxretry",
+            "findtime",
+            "bantime",
+            "bantime-max",
+            "window6",
+            "widen",
+            "widest4",
+            "widest6",
+            "siege-addresses",
+            "stolen-networks",
+            "stolen-countries",
+            "stolen-recipients",
+            "stolen-ban",
+            "bans-per-minute",
+        ],
+    ),
+    ("hooks", &["on_ban", "on_alarm"]),
     ("paths", &["state", "run", "pins"]),
     ("limits", &["prefixes", "bans", "headroom"]),
     ("geoip", &["database"]),
@@ -68,6 +88,7 @@ pub(super) fn config(root: &Table, folder: &Path, files: Vec<PathBuf>) -> Result
         gates: reader.gates(&top, mode, files.last()),
         maillog: reader.maillog(&top),
         detect: reader.detect(&top),
+        hooks: reader.hooks(&top),
         paths: reader.paths(&top),
         limits: reader.limits(&top),
         geoip: reader.geoip(&top),
@@ -227,6 +248,15 @@ impl Reader<'_> {
             );
         }
         fits
+    }
+
+    fn yes_or_no(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
+        let found = section.get(key)?;
+        let Value::Boolean(value) = found.node.value else {
+            self.wrong(&found, "true or false");
+            return None;
+        };
+        Some(value)
     }
 
     fn duration(&mut self, section: &Section<'_>, key: &str) -> Option<Duration> {
@@ -528,12 +558,59 @@ impl Reader<'_> {
         }
         // Who asks for a first ban beyond the default maximum gets it.
         let bantime_max = longest.unwrap_or(default.bantime_max.max(bantime));
+        let mut number = |key, low, high, default: u32| self.number(&section, key, low, high).unwrap_or(default);
+        let window6 = number("window6", 32, 64, default.window6.into());
+        let widen = number("widen", 0, 65_536, default.widen);
+        let widest4 = number("widest4", 16, 32, default.widest4.into());
+        let widest6 = number("widest6", 32, 64, default.widest6.into());
+        let siege_addresses = number("siege-addresses", 0, 1000, default.siege_addresses);
+        let stolen_networks = number("stolen-networks", 0, 200, default.stolen_networks);
+        let stolen_countries = number("stolen-countries", 0, 200, default.stolen_countries);
+        let stolen_recipients = number("stolen-recipients", 0, 1_000_000, default.stolen_recipients);
+        let bans_per_minute = number("bans-per-minute", 1, 1_000_000, default.bans_per_minute);
+        let length = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
         Detect {
             maxretry,
             findtime,
             bantime,
             bantime_max,
+            window6: length(window6),
+            widen,
+            widest4: length(widest4),
+            widest6: length(widest6),
+            siege_addresses,
+            stolen_networks,
+            stolen_countries,
+            stolen_recipients,
+            stolen_ban: self.yes_or_no(&section, "stolen-ban").unwrap_or(default.stolen_ban),
+            bans_per_minute,
         }
+    }
+
+    fn hooks(&mut self, top: &Section<'_>) -> Hooks {
+        let Some(section) = self.section(top, "hooks") else {
+            return Hooks::default();
+        };
+        Hooks {
+            on_ban: self.program(&section, "on_ban"),
+            on_alarm: self.program(&section, "on_alarm"),
+        }
+    }
+
+    /// A program with its arguments; there is no shell that would take a line apart.
+    fn program(&mut self, section: &Section<'_>, key: &str) -> Vec<String> {
+        let Some(found) = section.get(key) else {
+            return Vec::new();
+        };
+        let wanted = "a program and its arguments, like [\"/usr/local/bin/tell\", \"ban\"]";
+        let words = self.strings(&found, wanted);
+        if let Some((at, program)) = words.first()
+            && !program.starts_with('/')
+        {
+            let message = format!("{}: `{program}` is no absolute path: it takes {wanted}", found.name);
+            self.problem(at, message);
+        }
+        words.into_iter().map(|(_, word)| word.to_owned()).collect()
     }
 
     fn paths(&mut self, top: &Section<'_>) -> Paths {

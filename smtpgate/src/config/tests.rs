@@ -109,6 +109,18 @@ follow = ["/var/log/mail.log", "logs/other.log"]
 maxretry = 3
 findtime = 600
 bantime = "90d"
+window6 = 56
+widen = 0
+widest4 = 28
+widest6 = 52
+siege-addresses = 20
+stolen-networks = 5
+stolen-countries = 2
+stolen-recipients = 1000
+stolen-ban = true
+bans-per-minute = 60
+[hooks]
+on_ban = ["/usr/local/bin/tell", "ban"]
 [paths]
 state = "state"
 [limits]
@@ -148,6 +160,20 @@ database = "GeoLite2-Country.mmdb"
             findtime: Duration::from_secs(600),
             bantime: Duration::from_secs(90 * 86_400),
             bantime_max: Duration::from_secs(90 * 86_400),
+            window6: 56,
+            widen: 0,
+            widest4: 28,
+            widest6: 52,
+            siege_addresses: 20,
+            stolen_networks: 5,
+            stolen_countries: 2,
+            stolen_recipients: 1000,
+            stolen_ban: true,
+            bans_per_minute: 60,
+        },
+        hooks: Hooks {
+            on_ban: vec!["/usr/local/bin/tell".to_owned(), "ban".to_owned()],
+            on_alarm: vec![],
         },
         paths: Paths {
             state: folder.join("state"),
@@ -220,7 +246,7 @@ fn config_problems_name_file_line_column_key_and_what_is_allowed() {
         (
             "unknown word",
             "colour = 1",
-            "c.toml:1:1: unknown key `colour`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, paths, limits, geoip",
+            "c.toml:1:1: unknown key `colour`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, hooks, paths, limits, geoip",
         ),
         (
             "key of a section at the top",
@@ -334,6 +360,22 @@ fn config_problems_name_file_line_column_key_and_what_is_allowed() {
         ),
         (
             "duration",
+            "[detect]\nstolen-ban = 1",
+            "c.toml:2:14: detect.stolen-ban: a number stands where true or false belongs",
+        ),
+        (
+            "[detect]\nwidest4 = 8",
+            "c.toml:2:11: detect.widest4: 8 is out of range: give a number from 16 to 32",
+        ),
+        (
+            "[hooks]\non_ban = \"tell\"",
+            "c.toml:2:10: hooks.on_ban: a string stands where a program and its arguments, like [\"/usr/local/bin/tell\", \"ban\"] belongs",
+        ),
+        (
+            "[hooks]\non_alarm = [\"tell\"]",
+            "c.toml:2:13: hooks.on_alarm: `tell` is no absolute path: it takes a program and its arguments, like [\"/usr/local/bin/tell\", \"ban\"]",
+        ),
+        (
             "[detect]\nfindtime = \"10 min\"",
             "c.toml:2:12: detect.findtime: `10 min` is no duration: `min` is no unit; write it like 600, 10m, 1h30m or 7d (units s, m, h, d, w)",
         ),
@@ -438,7 +480,7 @@ fn config_problems_of_all_files_come_in_order() {
     .unwrap_err();
     let expected = "c.toml:2:10: gate.mx.ports: 0 is no TCP port: give 1 to 65535\n\
         c.toml:3:10: gate.mx.allow: `x` is no kind of source: a source is country:JP, cidr:192.0.2.0/24, file:PATH, private or world\n\
-        c.toml:4:2: unknown key `zoo`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, paths, limits, geoip\n\
+        c.toml:4:2: unknown key `zoo`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, hooks, paths, limits, geoip\n\
         c.d/a.toml:2:12: detect.maxretry: a string stands where a number from 1 to 10000 belongs";
     assert_eq!(error, expected);
 }

@@ -30,6 +30,7 @@ pub(super) struct Node {
 pub(super) enum Value {
     String(String),
     Integer(i64),
+    Boolean(bool),
     Array(Vec<Node>),
     Table(Table),
     /// A kind of value that no key here takes, by its name.
@@ -45,6 +46,7 @@ impl Value {
         match self {
             Value::String(_) => "a string",
             Value::Integer(_) => "a number",
+            Value::Boolean(_) => "true or false",
             Value::Array(_) => "a list",
             Value::Table(_) => "a section",
             Value::Other(kind) => kind,
@@ -135,7 +137,7 @@ impl<'t> Places<'t> {
             DeValue::Array(items) => Value::Array(items.iter().map(|item| self.node(item)).collect()),
             DeValue::Table(table) => Value::Table(self.table(table)),
             DeValue::Float(_) => Value::Other("a decimal number"),
-            DeValue::Boolean(_) => Value::Other("true or false"),
+            DeValue::Boolean(value) => Value::Boolean(*value),
             DeValue::Datetime(_) => Value::Other("a date"),
         };
         Node { at, value }

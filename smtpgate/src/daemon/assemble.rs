@@ -142,10 +142,15 @@ impl Assembled {
         Some(format!("{net} stands in trust by {}", listed.resolved.spec))
     }
 
-    /// Trusted prefixes inside `prefix`.
+    /// How many trusted prefixes are inside `prefix`.
     pub(super) fn trusted_within(&self, prefix: IpNet) -> usize {
-        self.trust().filter(|(_, net)| prefix.contains(*net)).count()
-            + self.host.nets().iter().filter(|net| prefix.contains(*net)).count()
+        self.trust_within(prefix).count()
+    }
+
+    /// Trusted prefixes inside `prefix`.
+    pub(super) fn trust_within(&self, prefix: IpNet) -> impl Iterator<Item = IpNet> {
+        let listed = self.trust().map(|(_, net)| *net);
+        listed.chain(self.host.nets()).filter(move |net| prefix.contains(net))
     }
 
     fn trust(&self) -> impl Iterator<Item = (&Listed, &IpNet)> {

@@ -1,21 +1,26 @@
 //! Bans and exceptions: the operator's, and those that the maillog has earned.
 
+use std::{collections::BTreeMap, net::IpAddr};
+
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use smtpgate_common::ban::ticks;
 
 use super::{
+    assemble::Assembled,
     clock::Moment,
+    countries::Countries,
     engine::Engine,
     failure::Failure,
     report::{Applied, Banned, Unbanned},
 };
 use crate::{
     dataplane::{self, Cut},
-    detect::{Observed, Standing},
-    ledger::{Ban, Exception, Origin},
+    detect::{Alarm, Detector, Known, Observed, Past},
+    ledger::{Ban, Exception, Ledger, Origin},
     maillog::{self, Batch},
     policy::{image::NotBanned, table::Single},
+    sources::Country,
 };
 
 /// A ban with its evidence, as the ledger takes it.
@@ -185,7 +190,7 @@ impl Engine {
                     "lifted in the kernel, but not recorded, so back with the next load: {error}"
                 ))
             })?;
-            self.detector.pardon(prefix.addr());
+            self.detector.pardon(*prefix);
             if let Some(wider) = self.wider_ban(*prefix) {
                 notes.push(format!("{prefix} is still refused: the ban of {wider} holds it"));
             }
@@ -198,7 +203,7 @@ impl Engine {
 
     /// A ban that holds `prefix` among others.
     fn wider_ban(&self, prefix: IpNet) -> Option<IpNet> {
-        std::iter::successors(prefix.supernet(), IpNet::supernet).find(|wider| self.bans.contains_key(wider))
+        wider_than(prefix).find(|wider| self.bans.contains_key(wider))
     }
 
     fn lift_in_kernel(&mut self, lifted: &[Ban]) -> Result<(), Failure> {
@@ -285,54 +290,102 @@ impl Engine {
         let mut offences = Vec::new();
         let mut bans: Vec<Evidenced> = Vec::new();
         let arrival = Timestamp::now();
+        // Taken out for the while: what it reads borrows from it.
+        let mut reader = self.readers.remove(&batch.position.path).unwrap_or_default();
         for line in batch.lines() {
-            let Some(event) = maillog::parse(line) else { continue };
+            let Some(event) = reader.read(line) else { continue };
             let now = batch.when(event.time, clock, arrival);
-            let Self {
-                detector,
-                assembled,
-                bans: known,
-                ledger,
-                ..
-            } = self;
-            let Observed { offence, decision } = detector.observe(&event, line, now, |address, prefix| {
-                if assembled.trusted_by(address.into()).is_some() {
-                    Standing::Trusted
-                } else if known
-                    .get(&prefix)
-                    .is_some_and(|ban| ban.until.is_none_or(|until| until > now))
-                {
-                    Standing::Banned
-                } else {
-                    Standing::Free(ledger.past(prefix).unwrap_or_else(|error| {
-                        tracing::warn!("{error}; {prefix} counts as a first offender");
-                        None
-                    }))
-                }
-            });
-            offences.extend(offence);
-            let Some(decision) = decision else { continue };
-            let ban: Evidenced = decision.into();
-            // Of a log that is read back, a ban that would be over by now is history only.
-            if ban.0.until.is_none_or(|until| until > arrival) {
-                self.enforce_and_tell(&ban);
-            }
-            bans.push(ban);
+            let mut observed = {
+                let Self {
+                    detector,
+                    assembled,
+                    bans: known,
+                    ledger,
+                    countries,
+                    ..
+                } = self;
+                let known = Facts {
+                    assembled,
+                    bans: known,
+                    ledger,
+                    countries,
+                };
+                detector.observe(&event, line, now, &known)
+            };
+            offences.extend(observed.offence.take());
+            bans.extend(self.act(observed, arrival));
         }
+        self.readers.insert(batch.position.path.clone(), reader);
         if let Err(error) = self.ledger.record(&offences, &bans, Some(&batch.position), arrival) {
             tracing::error!("{error}; bans hold in the kernel, but a restart would not know of them");
         }
     }
 
-    fn enforce_and_tell(&mut self, ban: &Evidenced) {
-        let one = std::slice::from_ref(ban);
-        if let Err(failure) = self.enforce(one) {
-            tracing::error!("{} could not be banned: {failure}", ban.0.prefix);
+    /// Makes the bans that had to wait.
+    pub(super) fn tick(&mut self) {
+        let now = Timestamp::now();
+        let observed = self.detector.tick(now);
+        let bans = self.act(observed, now);
+        if bans.is_empty() {
             return;
         }
-        let cut = self.cut(one);
-        let until = ban.0.until.map(|until| until.to_string()).unwrap_or_default();
-        tracing::info!(prefix = %ban.0.prefix, %until, cut, "banned {}: {}", ban.0.prefix, ban.0.reason);
+        if let Err(error) = self.ledger.record(&[], &bans, None, now) {
+            tracing::error!("{error}; bans hold in the kernel, but a restart would not know of them");
+        }
+    }
+
+    /// Does what the detector has decided; returns the bans, for the ledger.
+    fn act(&mut self, observed: Observed, now: Timestamp) -> Vec<Evidenced> {
+        let bans: Vec<Evidenced> = observed.bans.into_iter().map(Into::into).collect();
+        // Of a log that is read back, a ban that would be over by now is history only.
+        let live: Vec<Evidenced> = bans
+            .iter()
+            .filter(|(ban, _)| ban.until.is_none_or(|until| until > now))
+            .cloned()
+            .collect();
+        if !live.is_empty() {
+            self.enforce_and_tell(&live);
+        }
+        for alarm in &observed.alarms {
+            self.alarm(alarm);
+        }
+        bans
+    }
+
+    fn alarm(&mut self, alarm: &Alarm) {
+        let Some(alarm) = self.alarms.take(alarm) else { return };
+        tracing::warn!(kind = alarm.kind.name(), "alarm: {}", alarm.text);
+        self.hooks.alarm(&self.config.hooks, alarm);
+    }
+
+    fn enforce_and_tell(&mut self, bans: &[Evidenced]) {
+        if let Err(failure) = self.enforce(bans) {
+            for (ban, _) in bans {
+                tracing::error!("{} could not be banned: {failure}", ban.prefix);
+            }
+            return;
+        }
+        let cut = self.cut(bans);
+        for (ban, evidence) in bans {
+            let until = ban.until.map(|until| until.to_string()).unwrap_or_default();
+            tracing::info!(prefix = %ban.prefix, %until, cut, "banned {}: {}", ban.prefix, ban.reason);
+            self.hooks.ban(&self.config.hooks, ban, evidence);
+        }
+    }
+
+    /// Has the ledger forget what can no longer count: offences beyond the detector's memory, but a week of them for people,
+    /// and bans that no return would be measured by.
+    pub(super) fn prune(&mut self) {
+        let now = Timestamp::now();
+        let before = |length: SignedDuration| now.checked_sub(length).unwrap_or(now);
+        let week = SignedDuration::from_hours(7 * 24);
+        let offences = before(Detector::memory(&self.config.detect).max(week));
+        let longest = SignedDuration::try_from(self.config.detect.bantime_max).unwrap_or(SignedDuration::MAX);
+        match self.ledger.prune(offences, before(longest)) {
+            Ok(0) => {}
+            Ok(gone) => tracing::debug!("{gone} old offences and bans left the ledger"),
+            Err(error) => tracing::warn!("{error}"),
+        }
     }
 
     /// Forgets bans that have ended. In the kernel they ended by themselves; this makes room.
@@ -359,6 +412,48 @@ impl Engine {
             Ok(())
         }
     }
+}
+
+/// What the detector asks of the engine.
+struct Facts<'a> {
+    assembled: &'a Assembled,
+    bans: &'a BTreeMap<IpNet, Ban>,
+    ledger: &'a Ledger,
+    countries: &'a Countries,
+}
+
+impl Known for Facts<'_> {
+    fn trusted(&self, prefix: IpNet) -> bool {
+        self.assembled.trusted_by(prefix).is_some()
+    }
+
+    fn trusted_within(&self, prefix: IpNet) -> Vec<IpNet> {
+        self.assembled.trust_within(prefix).collect()
+    }
+
+    fn banned(&self, prefix: IpNet, now: Timestamp) -> bool {
+        std::iter::once(prefix).chain(wider_than(prefix)).any(|prefix| {
+            self.bans
+                .get(&prefix)
+                .is_some_and(|ban| ban.until.is_none_or(|until| until > now))
+        })
+    }
+
+    fn past(&self, prefix: IpNet) -> Option<Past> {
+        self.ledger.past(prefix).unwrap_or_else(|error| {
+            tracing::warn!("{error}; {prefix} counts as a first offender");
+            None
+        })
+    }
+
+    fn country(&self, address: IpAddr) -> Option<Country> {
+        self.countries.of_address(address)
+    }
+}
+
+/// The prefixes that hold `prefix` among others, the narrowest first.
+pub(super) fn wider_than(prefix: IpNet) -> impl Iterator<Item = IpNet> {
+    std::iter::successors(prefix.supernet(), IpNet::supernet)
 }
 
 /// Shortest IPv4 prefix that can be banned: the largest block that the registries ever gave to one holder.

@@ -12,7 +12,9 @@ use smtpgate_common::ban::ticks;
 use super::{
     assemble::{Assembled, Strictness},
     clock::Moment,
+    countries::Countries,
     failure::Failure,
+    hooks::Hooks,
     lock::Lock,
     overrides::Overrides,
     protocol::Request,
@@ -22,8 +24,9 @@ use super::{
 use crate::{
     config::{Config, Paths},
     dataplane::{self, Dataplane, Drift, Kernel, Removed},
-    detect::{DetectConfig, Detector},
+    detect::{Alarms, Detector},
     ledger::{self, Ledger},
+    maillog::Reader,
     policy::{
         compile::compile,
         image::Image,
@@ -51,7 +54,13 @@ pub struct Engine {
     pub(super) plane: Option<Dataplane>,
     /// The kernel's maps, once this engine has made them; a gate that was found loaded has none.
     pub(super) image: Option<Image>,
+    /// What joins the lines of each followed file.
+    pub(super) readers: BTreeMap<PathBuf, Reader>,
     pub(super) detector: Detector,
+    /// Alarms since the start.
+    pub(super) alarms: Alarms,
+    pub(super) hooks: Hooks,
+    pub(super) countries: Countries,
     /// Counts the generations that this engine has made; events and tokens belong to one.
     pub(super) generation: u64,
     /// Counts the configurations that came into force.
@@ -84,8 +93,12 @@ impl Engine {
             Err(dataplane::Error::NotLoaded { .. } | dataplane::Error::Layout { .. }) => None,
             Err(error) => return Err(Failure::failed(error)),
         };
-        let mut detector = Detector::new(detect_config(&config));
-        let since = now.wall.checked_sub(config.detect.findtime).unwrap_or(now.wall);
+        let countries = Countries::of(&config);
+        let mut detector = Detector::new(config.detect.clone());
+        let since = now
+            .wall
+            .checked_sub(Detector::memory(&config.detect))
+            .unwrap_or(now.wall);
         for offence in ledger.offences_since(since).map_err(Failure::failed)? {
             detector.restore(&offence);
         }
@@ -100,7 +113,11 @@ impl Engine {
             kernel,
             plane,
             image: None,
+            readers: BTreeMap::new(),
             detector,
+            alarms: Alarms::default(),
+            hooks: Hooks::default(),
+            countries,
             generation: 0,
             revision: 0,
             drift: 0,
@@ -211,7 +228,10 @@ impl Engine {
         Sizes::for_table(&table, &limits(&config)).map_err(Failure::usage)?;
         let interfaces_changed = config.interfaces != self.config.interfaces;
         let (how, operations) = self.change(&table, &config)?;
-        self.detector.reconfigure(detect_config(&config));
+        self.detector.reconfigure(config.detect.clone());
+        if config.geoip != self.config.geoip {
+            self.countries = Countries::of(&config);
+        }
         self.config = config;
         self.revision += 1;
         self.assembled = assembled;
@@ -391,7 +411,7 @@ fn prefixes(table: &GateTable) -> u64 {
     (table.cells4.len() + table.cells6.len()) as u64
 }
 
-fn host() -> Result<Host, Failure> {
+pub(super) fn host() -> Result<Host, Failure> {
     Host::ask().map_err(Failure::failed)
 }
 
@@ -401,14 +421,5 @@ fn limits(config: &Config) -> Limits {
         prefixes: config.limits.prefixes.unwrap_or(default.prefixes),
         bans: config.limits.bans.unwrap_or(default.bans),
         headroom: config.limits.headroom,
-    }
-}
-
-fn detect_config(config: &Config) -> DetectConfig {
-    DetectConfig {
-        maxretry: config.detect.maxretry,
-        findtime: config.detect.findtime,
-        bantime: config.detect.bantime,
-        bantime_max: config.detect.bantime_max,
     }
 }

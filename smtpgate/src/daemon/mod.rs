@@ -4,8 +4,10 @@ mod assemble;
 mod bans;
 pub mod client;
 pub mod clock;
+mod countries;
 pub mod engine;
 pub mod failure;
+mod hooks;
 mod interfaces;
 pub mod lock;
 pub mod overrides;
@@ -13,6 +15,7 @@ pub mod protocol;
 pub mod report;
 mod server;
 pub mod service;
+pub mod simulate;
 mod views;
 mod watch;
 

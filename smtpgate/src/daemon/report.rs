@@ -6,6 +6,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::detect::{Alarm, Rule};
+
 /// Answer of `status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -276,4 +278,75 @@ pub struct Needs {
     pub prefixes6: u64,
     /// Banned and listed addresses.
     pub singles: u64,
+}
+
+/// What `simulate` found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Simulation {
+    /// In the order of time.
+    pub bans: Vec<SimulatedBan>,
+    /// In the order of time.
+    pub alarms: Vec<Alarm>,
+    /// Good mail and good logins that the gates would have refused, the most first.
+    pub lost: Vec<Lost>,
+    /// The specs that would have kept all of it, as few as possible.
+    pub allow: Vec<String>,
+    /// How much was read.
+    pub lines: LinesRead,
+    /// What would not have come.
+    pub refused: Turned,
+}
+
+/// A ban that would have been made.
+#[derive(Clone, Debug, Serialize)]
+pub struct SimulatedBan {
+    /// Whom.
+    pub prefix: IpNet,
+    /// The rule that decided.
+    pub rule: Rule,
+    /// From when.
+    pub at: Timestamp,
+    /// To when.
+    pub until: Timestamp,
+    /// In words.
+    pub reason: String,
+    /// The lines that led to it, oldest first.
+    pub evidence: Vec<String>,
+}
+
+/// Good mail of one sender's, or one account's, from one network that the gates refuse.
+#[derive(Clone, Debug, Serialize)]
+pub struct Lost {
+    /// The envelope sender's domain; of an account's logins and mail, its name; empty for bounces.
+    pub sender: String,
+    /// An IPv4 /24 or an IPv6 /48.
+    pub network: IpNet,
+    /// By the country table in use.
+    pub country: Option<String>,
+    /// Messages that came in.
+    pub messages: u64,
+    /// Logins.
+    pub logins: u64,
+    /// The spec that would have let it in.
+    pub allow: String,
+}
+
+/// Lines of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LinesRead {
+    /// All of them.
+    pub read: u64,
+    /// That a grammar knows.
+    pub understood: u64,
+    /// That are an offence which no other line told of before.
+    pub offences: u64,
+}
+
+/// What the gates and bans would have kept out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Turned {
+    /// Connections from where no gate lets anybody in.
+    pub connections: u64,
+    /// Offences from there, and from those banned by then.
+    pub offences: u64,
 }

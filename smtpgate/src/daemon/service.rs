@@ -36,6 +36,10 @@ use crate::{
 const RECONCILE: Duration = Duration::from_secs(60);
 /// How often ended bans make room.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often bans that had to wait are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the ledger forgets what no longer counts.
+const PRUNE: Duration = Duration::from_secs(3600);
 /// How long a burst of changes (interfaces, files) is waited out.
 const SETTLE: Duration = Duration::from_millis(250);
 /// Batches of the maillog that may wait.
@@ -123,10 +127,13 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
     let mut refill = interval(Rate::EVERY);
     let mut sweep = interval(SWEEP);
     let mut reconcile = interval(RECONCILE);
-    for timer in [&mut refill, &mut sweep, &mut reconcile] {
+    let mut second = interval(TICK);
+    let mut prune = interval(PRUNE);
+    for timer in [&mut refill, &mut sweep, &mut reconcile, &mut second, &mut prune] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     reconcile.reset();
+    prune.reset();
     let (mut links_due, mut sources_due) = (None, None);
 
     loop {
@@ -184,6 +191,8 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
                 tell("source files changed", engine.refresh());
             },
             _ = refill.tick() => telling.refill(),
+            _ = second.tick() => engine.tick(),
+            _ = prune.tick() => engine.prune(),
             _ = sweep.tick() => if let Err(failure) = engine.sweep() {
                 tracing::error!("ended bans could not be swept: {failure}");
             },

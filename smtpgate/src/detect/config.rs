@@ -15,6 +15,26 @@ pub struct DetectConfig {
     pub bantime: Duration,
     /// No ban of the detector's is longer.
     pub bantime_max: Duration,
+    /// The IPv6 prefix that stands for one offender: 32 to 64.
+    pub window6: u8,
+    /// That many offenders close together are a ban of what holds them; 0 = never.
+    pub widen: u32,
+    /// No IPv4 ban of the detector's is wider: 16 to 32.
+    pub widest4: u8,
+    /// No IPv6 ban of the detector's is wider: 32 to 64.
+    pub widest6: u8,
+    /// That many addresses failing on one login name are a siege; 0 = never.
+    pub siege_addresses: u32,
+    /// Logins of one account from that many networks within an hour are an alarm; 0 = never.
+    pub stolen_networks: u32,
+    /// The same for countries.
+    pub stolen_countries: u32,
+    /// That many recipients of one account's messages within an hour are an alarm; 0 = never.
+    pub stolen_recipients: u32,
+    /// Ban those of a stolen account's networks that it was never used from before.
+    pub stolen_ban: bool,
+    /// More new bans within a minute wait, the worst first.
+    pub bans_per_minute: u32,
 }
 
 impl Default for DetectConfig {
@@ -24,10 +44,19 @@ impl Default for DetectConfig {
             findtime: Duration::from_mins(10),
             bantime: Duration::from_hours(1),
             bantime_max: Duration::from_hours(30 * 24),
+            window6: 64,
+            widen: 8,
+            widest4: 24,
+            widest6: 48,
+            siege_addresses: 8,
+            stolen_networks: 10,
+            stolen_countries: 3,
+            stolen_recipients: 500,
+            stolen_ban: false,
+            bans_per_minute: 300,
         }
     }
 }
-
 /// The last ban of a prefix that is over and that nobody took back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Past {

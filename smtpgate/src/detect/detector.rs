@@ -1,26 +1,38 @@
 //! The decision: which source has earned a ban, now.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use jiff::Timestamp;
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::accounts::{Accounts, Login, Oddity, Stolen};
+use super::alarm::{Alarm, AlarmKind};
 use super::config::{DetectConfig, Past};
-use super::evidence::escape;
+use super::echo::Echoes;
+use super::evidence::{EVIDENCE_LINES, EVIDENCE_WIDTH, escape};
+use super::good::GoodOnes;
+use super::guard::Guard;
+use super::names::{Name, Names, Siege};
 use super::sessions::Sessions;
-use super::window::{Source, Window};
+use super::source::Source;
+use super::wide::{Crowd, carve};
+use super::window::{Act, Spans, Total, Window};
 use crate::maillog::{Event, Kind};
+use crate::sources::Country;
 
-/// What the rest of the program knows about a source. Asked only when it is about to be banned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// In trust: it is never banned.
-    Trusted,
-    /// A ban holds already.
-    Banned,
-    /// Neither; with its last ban, if the ledger has one.
-    Free(Option<Past>),
+/// What the rest of the program knows. Asked only when something is about to be decided.
+pub trait Known {
+    /// The whole of `prefix` is trusted: it is never banned.
+    fn trusted(&self, prefix: IpNet) -> bool;
+    /// What is trusted within `prefix`.
+    fn trusted_within(&self, prefix: IpNet) -> Vec<IpNet>;
+    /// A ban holds the whole of `prefix` at `now`.
+    fn banned(&self, prefix: IpNet, now: Timestamp) -> bool;
+    /// The last ban of exactly this prefix.
+    fn past(&self, prefix: IpNet) -> Option<Past>;
+    /// Where an address is, as far as a database knows.
+    fn country(&self, address: IpAddr) -> Option<Country>;
 }
 
 /// Why a ban.
@@ -29,6 +41,14 @@ pub enum Standing {
 pub enum Rule {
     /// `maxretry` offences within `findtime`.
     Maxretry,
+    /// Many offences within a day, never `maxretry` of them within `findtime`.
+    Slow,
+    /// A failure on an account under siege.
+    Siege,
+    /// Many offenders close together.
+    Wide,
+    /// A login with a stolen password.
+    Stolen,
 }
 
 impl Rule {
@@ -36,12 +56,18 @@ impl Rule {
     pub fn name(self) -> &'static str {
         match self {
             Self::Maxretry => "maxretry",
+            Self::Slow => "slow",
+            Self::Siege => "siege",
+            Self::Wide => "wide",
+            Self::Stolen => "stolen",
         }
     }
 
     /// The rule that [`Rule::name`] names.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Maxretry].into_iter().find(|rule| rule.name() == name)
+        [Self::Maxretry, Self::Slow, Self::Siege, Self::Wide, Self::Stolen]
+            .into_iter()
+            .find(|rule| rule.name() == name)
     }
 }
 
@@ -65,10 +91,8 @@ pub struct Offence {
 /// A ban to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whom: an IPv4 /32, or an IPv6 /64.
+    /// Whom.
     pub prefix: IpNet,
-    /// The address of the last offence.
-    pub address: IpAddr,
     /// From when.
     pub since: Timestamp,
     /// To when.
@@ -88,16 +112,37 @@ pub struct Decision {
 pub struct Observed {
     /// The event is an offence that no other line told of before.
     pub offence: Option<Offence>,
-    /// And it was one too many.
-    pub decision: Option<Decision>,
+    /// Bans that are to be made now; of this event's source or of others.
+    pub bans: Vec<Decision>,
+    /// What an admin should know of.
+    pub alarms: Vec<Alarm>,
 }
+
+/// How long slow guessers are remembered, in milliseconds.
+const DAY: i64 = 86_400_000;
+/// Times `maxretry` within a day is a slow guesser: with the default one try in 48 minutes.
+const SLOW: u32 = 6;
+/// Times `maxretry` is borne from where somebody logged in lately.
+const CARE: u32 = 3;
+/// From there, so many tries of one login name count as one: a phone with an old password does not stop.
+const STALE: u32 = 10;
+/// The first ban of such a source is that part of `bantime`.
+const SHORT: u32 = 4;
+/// An address whose offences are this part of `maxretry` is an offender for its neighbourhood, before it is banned itself.
+const HALF: u32 = 2;
 
 /// Windows of offences. Memory is bounded whatever comes: the oldest offences go first.
 #[derive(Debug)]
 pub struct Detector {
     config: DetectConfig,
     sessions: Sessions,
+    echoes: Echoes,
     window: Window,
+    good: GoodOnes,
+    names: Names,
+    accounts: Accounts,
+    crowd: Crowd,
+    guard: Guard,
 }
 
 impl Detector {
@@ -106,7 +151,13 @@ impl Detector {
         Self {
             config,
             sessions: Sessions::default(),
+            echoes: Echoes::default(),
             window: Window::new(),
+            good: GoodOnes::default(),
+            names: Names::default(),
+            accounts: Accounts::default(),
+            crowd: Crowd::default(),
+            guard: Guard::default(),
         }
     }
 
@@ -115,110 +166,392 @@ impl Detector {
         self.config = config;
     }
 
+    /// How far back offences may count: what a restart has to give to [`Detector::restore`].
+    pub fn memory(config: &DetectConfig) -> SignedDuration {
+        SignedDuration::from_millis(spans(config).long)
+    }
+
     /// Takes in an event.
     ///
     /// `line` is its log line. `now` is the time of arrival; for lines of the past (a file that is read back) it is their
-    /// own time. `standing` is asked at most once, with the event's address and the prefix that would be banned.
-    pub fn observe(
-        &mut self,
-        event: &Event<'_>,
-        line: &[u8],
-        now: Timestamp,
-        standing: impl FnOnce(IpAddr, IpNet) -> Standing,
-    ) -> Observed {
+    /// own time.
+    pub fn observe(&mut self, event: &Event<'_>, line: &[u8], now: Timestamp, known: &dyn Known) -> Observed {
+        let mut observed = Observed::default();
         let weight = self.sessions.weigh(event);
-        let Some(address) = event
-            .address
-            .map(|address| address.to_canonical())
-            .filter(|_| weight > 0)
-        else {
-            return Observed::default();
-        };
-        let line = escape(line);
-        let total = self
-            .window
-            .add(source(address), weight, &line, now, self.config.findtime);
-        let decision = (total >= u64::from(self.config.maxretry)).then(|| self.decide(address, total, now, standing));
-        let user = event.user.map(escape);
-        let offence = Offence {
-            at: now,
-            address,
-            user,
-            kind: event.kind,
-            weight,
-            line,
-        };
-        Observed {
-            offence: Some(offence),
-            decision: decision.flatten(),
+        if let Some(address) = event.address.map(|address| address.to_canonical()) {
+            let at = now.as_millisecond();
+            if weight > 0 {
+                let weight = self.echoes.weigh(event, address, weight, at);
+                if weight > 0 {
+                    self.offend(event, address, weight, line, now, known, &mut observed);
+                }
+            } else {
+                self.behave(event, address, line, now, known, &mut observed);
+            }
         }
+        self.release(now, &mut observed);
+        observed
+    }
+
+    /// Time went on without an event: bans that waited may be made.
+    pub fn tick(&mut self, now: Timestamp) -> Observed {
+        let mut observed = Observed::default();
+        self.release(now, &mut observed);
+        observed
+    }
+
+    /// Bans that wait for their minute.
+    pub fn waiting(&self) -> usize {
+        self.guard.waiting()
     }
 
     /// Takes in an offence that the ledger remembers, oldest first, so that a restart does not forgive. Decides nothing.
     pub fn restore(&mut self, offence: &Offence) {
-        let source = source(offence.address.to_canonical());
-        self.window
-            .add(source, offence.weight, &offence.line, offence.at, self.config.findtime);
+        let address = offence.address.to_canonical();
+        let source = Source::of(address, self.config.window6);
+        let at = offence.at.as_millisecond();
+        let name = offence.user.as_ref().map(|user| Name::of(user.as_bytes()));
+        let act = Act {
+            address,
+            weight: offence.weight,
+            name: name.map(|name| name.hash),
+            line: &offence.line,
+        };
+        self.window.add(source, &act, at, spans(&self.config));
+        if let Some(name) = name.filter(|_| is_guess(offence.kind)) {
+            let most = self.config.siege_addresses as usize;
+            self.names.failed(name, (source, address), false, at, most);
+        }
     }
 
     /// The operator took a ban back: what led to it shall not lead to the next.
-    pub fn pardon(&mut self, address: IpAddr) {
-        self.window.reset(source(address.to_canonical()));
-    }
-
-    fn decide(
-        &mut self,
-        address: IpAddr,
-        total: u64,
-        now: Timestamp,
-        standing: impl FnOnce(IpAddr, IpNet) -> Standing,
-    ) -> Option<Decision> {
-        let (source, prefix) = (source(address), prefix_of(address));
-        let past = match standing(address, prefix) {
-            Standing::Trusted | Standing::Banned => None,
-            Standing::Free(past) => Some(past),
-        };
-        let decision = past.map(|past| {
-            let (returns, length) = self.config.length(past, now);
-            let until = jiff::SignedDuration::try_from(length)
-                .ok()
-                .and_then(|length| now.checked_add(length).ok());
-            let findtime = jiff::SignedDuration::try_from(self.config.findtime).unwrap_or(jiff::SignedDuration::MAX);
-            Decision {
-                prefix,
-                address,
-                since: now,
-                until: until.unwrap_or(Timestamp::MAX),
-                returns,
-                rule: Rule::Maxretry,
-                reason: format!("{total} offences within {findtime:#}"),
-                evidence: self.window.evidence(source),
-            }
-        });
-        // A ban starts the count anew. So does trust, or the question would be asked for each line of a busy relay.
+    pub fn pardon(&mut self, prefix: IpNet) {
+        let source = Source::of(prefix.addr().to_canonical(), self.config.window6);
         self.window.reset(source);
-        decision
+        self.guard.forget(prefix);
+    }
+
+    /// A good login, a message, or something that says nothing.
+    fn behave(
+        &mut self,
+        event: &Event<'_>,
+        address: IpAddr,
+        line: &[u8],
+        now: Timestamp,
+        known: &dyn Known,
+        observed: &mut Observed,
+    ) {
+        let at = now.as_millisecond();
+        let name = event.user.filter(|user| !user.is_empty()).map(Name::of);
+        let stolen = match (event.kind, name) {
+            (Kind::AuthOk, Some(name)) => {
+                let country = |address| known.country(address);
+                match self.accounts.login(name, address, at, &self.config, country) {
+                    Login::Fine => {
+                        self.good.login(address, at);
+                        None
+                    }
+                    Login::Suspect => None,
+                    Login::Odd(stolen) => Some(stolen),
+                }
+            }
+            (Kind::AuthOk, None) => {
+                self.good.login(address, at);
+                None
+            }
+            (Kind::Received, Some(name)) if event.recipients > 0 => {
+                let recipients = event.recipients;
+                self.accounts.sent(name, address, recipients, at, &self.config)
+            }
+            (Kind::Received, None) => {
+                self.good.mail(address, at);
+                None
+            }
+            _ => None,
+        };
+        if let Some(stolen) = stolen {
+            self.steal(stolen, line, now, known, observed);
+        }
+    }
+
+    fn steal(&mut self, stolen: Stolen, line: &[u8], now: Timestamp, known: &dyn Known, observed: &mut Observed) {
+        let user = &stolen.user;
+        let text = match stolen.oddity {
+            Oddity::Networks(number) => format!("{user} logged in from {number} networks within an hour"),
+            Oddity::Countries(number) => format!("{user} logged in from {number} countries within an hour"),
+            Oddity::Messages(number) => format!("{user} sent to {number} recipients within an hour"),
+        };
+        for address in &stolen.addresses {
+            self.good.forget(*address);
+        }
+        if self.config.stolen_ban {
+            for address in &stolen.foreign {
+                let evidence = vec![cut(&text), escape(line)];
+                let prefix = Source::of(*address, self.config.window6).prefix(self.config.window6);
+                self.ban(prefix, Rule::Stolen, &text, evidence, 1, now, known);
+            }
+        }
+        let prefixes = self.prefixes(stolen.addresses.iter().copied());
+        observed.alarms.push(Alarm {
+            kind: AlarmKind::StolenAccount,
+            prefixes,
+            at: instant(stolen.since, now),
+            text,
+            key: Name::of(user.as_bytes()).hash ^ u64::from(matches!(stolen.oddity, Oddity::Messages(_))),
+            new: stolen.new,
+            user: Some(stolen.user),
+        });
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one caller; what it has of an event, and where the answer goes"
+    )]
+    fn offend(
+        &mut self,
+        event: &Event<'_>,
+        address: IpAddr,
+        weight: u16,
+        line: &[u8],
+        now: Timestamp,
+        known: &dyn Known,
+        observed: &mut Observed,
+    ) {
+        let at = now.as_millisecond();
+        let source = Source::of(address, self.config.window6);
+        let prefix = source.prefix(self.config.window6);
+        let name = event
+            .user
+            .filter(|user| !user.is_empty() && is_guess(event.kind))
+            .map(Name::of);
+        let offence = Offence {
+            at: now,
+            address,
+            user: event.user.map(escape),
+            kind: event.kind,
+            weight,
+            line: escape(line),
+        };
+        let act = Act {
+            address,
+            weight,
+            name: name.map(|name| name.hash),
+            line: &offence.line,
+        };
+        let total = self.window.add(source, &act, at, spans(&self.config));
+        observed.offence = Some(offence);
+        let care = self.good.has_login(prefix, at);
+        if let Some(name) = name.filter(|_| !care) {
+            let used = self.accounts.knows(name);
+            let most = self.config.siege_addresses as usize;
+            if let Some(siege) = self.names.failed(name, (source, address), used, at, most) {
+                self.besiege(siege, now, known, observed);
+            }
+        }
+        self.judge(source, total, care, now, known);
+    }
+
+    /// By what it has done itself.
+    fn judge(&mut self, source: Source, total: Total, care: bool, now: Timestamp, known: &dyn Known) {
+        let config = &self.config;
+        let prefix = source.prefix(config.window6);
+        let rule = if care {
+            let counted = total.short - total.repeated + total.repeated / STALE;
+            (counted >= config.maxretry.saturating_mul(CARE)).then_some(Rule::Maxretry)
+        } else if total.short >= config.maxretry {
+            Some(Rule::Maxretry)
+        } else if total.long >= config.maxretry.saturating_mul(SLOW) {
+            Some(Rule::Slow)
+        } else {
+            None
+        };
+        let near = !care && total.short.saturating_mul(HALF) >= config.maxretry;
+        if rule.is_none() && !near {
+            return;
+        }
+        // A ban starts the count anew. So does trust, or the question would be asked for each line of a busy relay.
+        if known.trusted(prefix) || known.banned(prefix, now) {
+            self.window.reset(source);
+            return;
+        }
+        let evidence = self.window.evidence(source);
+        let offenders = self.window.addresses(source);
+        if let Some(rule) = rule {
+            let (number, span) = match rule {
+                Rule::Slow => (total.long, SignedDuration::from_millis(spans(config).long)),
+                _ => (total.short, signed(config.findtime)),
+            };
+            let reason = format!("{number} offences within {span:#}");
+            let spared = self.spared(prefix, &offenders, now, known);
+            for part in carve(prefix, &offenders, &spared) {
+                self.ban(part, rule, &reason, evidence.clone(), number, now, known);
+            }
+            self.window.reset(source);
+        }
+        let memory = millis(self.config.findtime).max(millis(self.config.bantime));
+        let crowd = if care {
+            None
+        } else {
+            self.crowd.add(source, now.as_millisecond(), memory, &self.config)
+        };
+        if let Some((wide, members)) = crowd {
+            let reason = format!("{} offenders in {wide}", members.len());
+            let offenders: Vec<IpAddr> = members
+                .iter()
+                .map(|source| source.prefix(self.config.window6).addr())
+                .collect();
+            let spared = self.spared(wide, &offenders, now, known);
+            let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            let evidence = with_first(&reason, evidence);
+            for part in carve(wide, &offenders, &spared) {
+                self.ban(part, Rule::Wide, &reason, evidence.clone(), number, now, known);
+            }
+        }
+    }
+
+    fn besiege(&mut self, siege: Siege, now: Timestamp, known: &dyn Known, observed: &mut Observed) {
+        let since = instant(siege.since, now);
+        let what = if siege.key == 0 { "accounts" } else { "account" };
+        let text = format!(
+            "{what} {} under siege since {since:.0}: {} addresses",
+            siege.user, siege.addresses
+        );
+        let mut prefixes = Vec::new();
+        for (source, address) in &siege.guessers {
+            let prefix = source.prefix(self.config.window6);
+            // Somebody who found the right password in the end is no guesser.
+            if known.trusted(prefix) || self.good.has_login(prefix, now.as_millisecond()) {
+                continue;
+            }
+            prefixes.push(prefix);
+            if known.banned(prefix, now) {
+                continue;
+            }
+            let evidence = with_first(&text, self.window.evidence(*source));
+            let mut offenders = self.window.addresses(*source);
+            offenders.push(*address);
+            let spared = self.spared(prefix, &offenders, now, known);
+            for part in carve(prefix, &offenders, &spared) {
+                self.ban(part, Rule::Siege, &text, evidence.clone(), 1, now, known);
+            }
+        }
+        observed.alarms.push(Alarm {
+            kind: AlarmKind::Siege,
+            user: Some(siege.user),
+            prefixes,
+            at: since,
+            text,
+            key: siege.key,
+            new: siege.new,
+        });
+    }
+
+    /// What within `prefix` is not to be banned with it: trust, and good addresses that did not offend themselves.
+    fn spared(&self, prefix: IpNet, offenders: &[IpAddr], now: Timestamp, known: &dyn Known) -> Vec<IpNet> {
+        if prefix.prefix_len() == prefix.max_prefix_len() {
+            return Vec::new();
+        }
+        let mut spared = self.good.of(prefix, now.as_millisecond());
+        spared.retain(|net| !offenders.contains(&net.addr()));
+        spared.extend(known.trusted_within(prefix));
+        spared
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of a decision")]
+    fn ban(
+        &mut self,
+        prefix: IpNet,
+        rule: Rule,
+        reason: &str,
+        evidence: Vec<String>,
+        score: u32,
+        now: Timestamp,
+        known: &dyn Known,
+    ) {
+        if known.trusted(prefix) || known.banned(prefix, now) {
+            return;
+        }
+        let (returns, mut length) = self.config.length(known.past(prefix), now);
+        if returns == 0 && self.good.has_login(prefix, now.as_millisecond()) {
+            length /= SHORT;
+        }
+        let until = now.checked_add(signed(length)).unwrap_or(Timestamp::MAX);
+        let decision = Decision {
+            prefix,
+            since: now,
+            until,
+            returns,
+            rule,
+            reason: reason.to_owned(),
+            evidence,
+        };
+        self.guard.ask(decision, score);
+    }
+
+    fn release(&mut self, now: Timestamp, observed: &mut Observed) {
+        let (bans, tell) = self.guard.release(now, self.config.bans_per_minute);
+        observed.bans = bans;
+        if tell {
+            observed.alarms.push(Alarm {
+                kind: AlarmKind::BanRate,
+                user: None,
+                prefixes: Vec::new(),
+                at: now,
+                text: format!(
+                    "more than {} bans within a minute ([detect] bans-per-minute); {} wait, the worst go first: an attack, \
+                     or log lines that are read wrongly?",
+                    self.config.bans_per_minute,
+                    self.guard.waiting()
+                ),
+                key: 0,
+                new: true,
+            });
+        }
+    }
+
+    fn prefixes(&self, addresses: impl Iterator<Item = IpAddr>) -> Vec<IpNet> {
+        let mut prefixes: Vec<IpNet> = addresses
+            .map(|address| Source::of(address, self.config.window6).prefix(self.config.window6))
+            .collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        prefixes
     }
 }
 
-/// The prefix that stands for an address: itself in IPv4, its /64 in IPv6, where one host has the whole of it. An
-/// IPv4-mapped address is IPv4.
-pub fn prefix_of(address: IpAddr) -> IpNet {
-    match source(address.to_canonical()) {
-        Source::V4(bits) => Ipv4Net::from(Ipv4Addr::from_bits(bits)).into(),
-        Source::V6(bits) => {
-            let address = Ipv6Addr::from_bits(u128::from(bits) << 64);
-            Ipv6Net::new(address, 64).unwrap_or(Ipv6Net::from(address)).into()
-        }
+/// A failed login, of which a name is known: one guess at a password.
+fn is_guess(kind: Kind) -> bool {
+    matches!(kind, Kind::SaslAuthFailed | Kind::AuthFailed)
+}
+
+fn spans(config: &DetectConfig) -> Spans {
+    let short = millis(config.findtime);
+    Spans {
+        short,
+        long: short.max(DAY),
     }
 }
 
-fn source(address: IpAddr) -> Source {
-    match address {
-        IpAddr::V4(address) => Source::V4(address.to_bits()),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, e, f, g, h, ..] = address.octets();
-            Source::V6(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
-        }
-    }
+fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn signed(duration: std::time::Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+fn instant(millisecond: i64, or: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(millisecond).unwrap_or(or)
+}
+
+/// A line of our own before the log's.
+fn with_first(text: &str, mut lines: Vec<String>) -> Vec<String> {
+    let over = (lines.len() + 1).saturating_sub(EVIDENCE_LINES);
+    lines.drain(..over);
+    lines.insert(0, cut(text));
+    lines
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(EVIDENCE_WIDTH).collect()
 }

@@ -1,21 +1,120 @@
 //! The detector on lines of Postfix's, and against a model that remembers everything.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
 use crate::maillog::{Daemon, Event, Kind, LogTime, parse};
+use crate::sources::Country;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
-fn free(_: IpAddr, _: ipnet::IpNet) -> Standing {
-    Standing::Free(None)
+/// What the detector asks, with answers from here. Of a new one: nobody is trusted, nobody banned.
+#[derive(Default)]
+struct World {
+    trust: Vec<IpNet>,
+    bans: BTreeMap<IpNet, Timestamp>,
+    past: Option<Past>,
+    countries: BTreeMap<IpAddr, Country>,
+    asked: Cell<u32>,
+}
+
+impl Known for World {
+    fn trusted(&self, prefix: IpNet) -> bool {
+        self.asked.set(self.asked.get() + 1);
+        self.trust.iter().any(|net| net.contains(&prefix))
+    }
+
+    fn trusted_within(&self, prefix: IpNet) -> Vec<IpNet> {
+        self.trust.iter().copied().filter(|net| prefix.contains(net)).collect()
+    }
+
+    fn banned(&self, prefix: IpNet, now: Timestamp) -> bool {
+        self.bans
+            .iter()
+            .any(|(net, until)| net.contains(&prefix) && *until > now)
+    }
+
+    fn past(&self, _: IpNet) -> Option<Past> {
+        self.past
+    }
+
+    fn country(&self, address: IpAddr) -> Option<Country> {
+        self.countries.get(&address).copied()
+    }
+}
+
+/// A detector in its world: bans hold from when they are made.
+struct Play {
+    detector: Detector,
+    world: World,
+    bans: Vec<Decision>,
+    alarms: Alarms,
+}
+
+impl Play {
+    fn new(config: DetectConfig) -> Self {
+        Self {
+            detector: Detector::new(config),
+            world: World::default(),
+            bans: Vec::new(),
+            alarms: Alarms::default(),
+        }
+    }
+
+    fn take(&mut self, observed: &Observed) -> Vec<String> {
+        for ban in &observed.bans {
+            self.world.bans.insert(ban.prefix, ban.until);
+            self.bans.push(ban.clone());
+        }
+        for alarm in &observed.alarms {
+            self.alarms.take(alarm);
+        }
+        observed
+            .bans
+            .iter()
+            .map(|ban| format!("{} {}", ban.prefix, ban.rule.name()))
+            .collect()
+    }
+
+    fn see(&mut self, event: &Event<'_>, seconds: i64) -> Vec<String> {
+        let line = format!("line at {seconds}");
+        let observed = self.detector.observe(event, line.as_bytes(), at(seconds), &self.world);
+        self.take(&observed)
+    }
+
+    fn fail(&mut self, address: &str, user: &str, seconds: i64) -> Vec<String> {
+        let event = Event {
+            user: Some(user.as_bytes()),
+            ..failure(address)
+        };
+        self.see(&event, seconds)
+    }
+
+    fn login(&mut self, address: &str, user: &str, seconds: i64) -> Vec<String> {
+        let event = Event {
+            kind: Kind::AuthOk,
+            user: Some(user.as_bytes()),
+            weight: 0,
+            ..failure(address)
+        };
+        self.see(&event, seconds)
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.bans
+            .iter()
+            .map(|ban| format!("{} {}", ban.prefix, ban.rule.name()))
+            .collect()
+    }
 }
 
 /// Feeds messages of Postfix processes, one a second; returns the prefixes that were banned, with the number of the
@@ -26,8 +125,8 @@ fn feed(lines: &[(u32, &str)]) -> Vec<(usize, String)> {
     for (number, (pid, message)) in (1..).zip(lines) {
         let line = format!("Nov 24 02:27:08 mx1 postfix/submission/smtpd[{pid}]: {message}");
         let event = parse(line.as_bytes()).unwrap_or_else(|| panic!("not understood: {line}"));
-        let observed = detector.observe(&event, line.as_bytes(), at(number as i64), free);
-        bans.extend(observed.decision.map(|decision| (number, decision.prefix.to_string())));
+        let observed = detector.observe(&event, line.as_bytes(), at(number as i64), &World::default());
+        bans.extend(observed.bans.iter().map(|ban| (number, ban.prefix.to_string())));
     }
     bans
 }
@@ -201,13 +300,12 @@ fn detect_bans_by_prefix() {
         ),
     ];
     for (name, addresses, want) in cases {
-        let mut detector = Detector::new(DetectConfig::default());
-        let bans: Vec<_> = addresses
-            .iter()
-            .filter_map(|address| detector.observe(&failure(address), b"a line", at(0), free).decision)
-            .map(|decision| decision.prefix.to_string())
-            .collect();
-        assert_eq!(bans, Vec::from_iter(want), "{name}");
+        let mut play = Play::new(DetectConfig::default());
+        for address in addresses {
+            play.see(&failure(address), 0);
+        }
+        let want: Vec<_> = want.into_iter().map(|prefix| format!("{prefix} maxretry")).collect();
+        assert_eq!(play.all(), want, "{name}");
     }
 }
 
@@ -221,31 +319,27 @@ fn detect_decision_says_all() {
         returns: 1,
         ended: at(-60),
     };
+    let world = World {
+        past: Some(past),
+        ..World::default()
+    };
     let mut last = Observed::default();
     for number in 1..=7 {
         let line = format!("line {number}\x07");
-        let standing = |address, prefix: ipnet::IpNet| {
-            assert_eq!(
-                (address, prefix),
-                ("192.0.2.1".parse().unwrap(), "192.0.2.1/32".parse().unwrap())
-            );
-            Standing::Free(Some(past))
-        };
-        last = detector.observe(&failure("192.0.2.1"), line.as_bytes(), at(number), standing);
+        last = detector.observe(&failure("192.0.2.1"), line.as_bytes(), at(number), &world);
     }
     let lines: Vec<_> = (3..=7).map(|number| format!("line {number}\\u{{7}}")).collect();
     assert_eq!(
-        last.decision,
-        Some(Decision {
+        last.bans,
+        [Decision {
             prefix: "192.0.2.1/32".parse().unwrap(),
-            address: "192.0.2.1".parse().unwrap(),
             since: at(7),
             until: at(7) + SignedDuration::from_hours(4),
             returns: 2,
             rule: Rule::Maxretry,
             reason: "7 offences within 10m".into(),
             evidence: lines.clone(),
-        })
+        }]
     );
     let offence = last.offence.unwrap();
     assert_eq!(
@@ -256,71 +350,339 @@ fn detect_decision_says_all() {
 
 #[test]
 fn detect_trusted_and_banned_are_left_alone() {
-    for standing in [Standing::Trusted, Standing::Banned] {
+    let trusted = World {
+        trust: vec!["192.0.2.0/24".parse().unwrap()],
+        ..World::default()
+    };
+    let banned = World {
+        bans: BTreeMap::from([("192.0.2.0/24".parse().unwrap(), at(1000))]),
+        ..World::default()
+    };
+    for (name, world) in [("trusted", trusted), ("banned", banned)] {
         let mut detector = Detector::new(DetectConfig::default());
-        let mut asked = 0;
         for second in 0..50 {
-            let observed = detector.observe(&failure("192.0.2.1"), b"a line", at(second), |_, _| {
-                asked += 1;
-                standing
-            });
-            assert_eq!(observed.decision, None, "{standing:?}");
+            let observed = detector.observe(&failure("192.0.2.1"), b"a line", at(second), &world);
+            assert_eq!(observed.bans, [], "{name}");
             assert!(observed.offence.is_some(), "it is an offence all the same");
         }
-        assert_eq!(asked, 10, "{standing:?}: asked once per maxretry offences");
+        assert!(world.asked.get() < 20, "{name}: not asked for each line");
     }
 }
 
 #[test]
 fn detect_restart_does_not_forgive() {
+    let world = World::default();
     let mut before = Detector::new(DetectConfig::default());
     let offences: Vec<_> = (0..4)
         .filter_map(|second| {
             before
-                .observe(&failure("192.0.2.1"), b"a line", at(second), free)
+                .observe(&failure("192.0.2.1"), b"a line", at(second), &world)
                 .offence
         })
         .collect();
     let mut after = Detector::new(DetectConfig::default());
     offences.iter().for_each(|offence| after.restore(offence));
-    let decision = after
-        .observe(&failure("192.0.2.1"), b"the last", at(5), free)
-        .decision
-        .unwrap();
-    assert_eq!(decision.evidence, ["a line", "a line", "a line", "a line", "the last"]);
+    let bans = after.observe(&failure("192.0.2.1"), b"the last", at(5), &world).bans;
+    assert_eq!(bans[0].evidence, ["a line", "a line", "a line", "a line", "the last"]);
 
     offences.iter().for_each(|offence| after.restore(offence));
-    after.pardon("192.0.2.1".parse().unwrap());
-    assert_eq!(
-        after.observe(&failure("192.0.2.1"), b"a line", at(6), free).decision,
-        None,
-        "pardoned"
-    );
+    after.pardon("192.0.2.1/32".parse().unwrap());
+    let bans = after.observe(&failure("192.0.2.1"), b"a line", at(6), &world).bans;
+    assert_eq!(bans, [], "pardoned");
 }
 
 #[test]
 fn detect_clock_set_back_forgets() {
-    let mut detector = Detector::new(DetectConfig::default());
+    let mut play = Play::new(DetectConfig::default());
     for second in [0, 1, 2, 3] {
-        detector.observe(&failure("192.0.2.1"), b"a line", at(second), free);
+        play.see(&failure("192.0.2.1"), second);
     }
     let year = 365 * 86_400;
-    let observed = detector.observe(&failure("192.0.2.1"), b"a line", at(-year), free);
-    assert_eq!(observed.decision, None);
-    for second in [1, 2, 3] {
-        assert_eq!(
-            detector
-                .observe(&failure("192.0.2.1"), b"a line", at(second - year), free)
-                .decision,
-            None
-        );
+    for second in [0, 1, 2, 3] {
+        assert!(play.see(&failure("192.0.2.1"), second - year).is_empty());
     }
+    assert_eq!(play.see(&failure("192.0.2.1"), 4 - year), ["192.0.2.1/32 maxretry"]);
+}
+
+#[test]
+fn detect_two_servers_tell_of_one_failure() {
+    let mut play = Play::new(DetectConfig::default());
+    for second in 0..4 {
+        let dovecot = Event {
+            daemon: Daemon::Dovecot,
+            kind: Kind::AuthFailed,
+            ..failure("192.0.2.1")
+        };
+        assert!(play.see(&dovecot, second).is_empty(), "{second}");
+        assert!(play.see(&failure("192.0.2.1"), second).is_empty(), "{second}");
+    }
+    assert_eq!(play.see(&failure("192.0.2.1"), 5), ["192.0.2.1/32 maxretry"]);
+}
+
+#[test]
+fn detect_slow_guesser() {
+    let mut play = Play::new(DetectConfig::default());
+    let bans: Vec<i64> = (0..40)
+        .filter(|hour_half| !play.see(&failure("192.0.2.1"), hour_half * 1800).is_empty())
+        .collect();
+    assert_eq!(bans, [29], "the thirtieth within a day");
+    assert_eq!(play.all(), ["192.0.2.1/32 slow"]);
+    // One an hour is what a forgotten phone does.
+    let mut play = Play::new(DetectConfig::default());
+    for hour in 0..100 {
+        assert!(play.see(&failure("192.0.2.1"), hour * 3600).is_empty());
+    }
+}
+
+#[test]
+fn detect_office_behind_nat() {
+    // A phone with an old password, every ten seconds, beside colleagues who work.
+    let mut play = Play::new(DetectConfig::default());
+    play.login("198.51.100.16", "alice", 0);
+    for second in 1..60 {
+        assert!(play.fail("198.51.100.16", "dave", second * 10).is_empty(), "{second}");
+    }
+    assert!(play.all().is_empty());
+    // Somebody there guesses: many names.
+    let mut play = Play::new(DetectConfig::default());
+    play.login("198.51.100.16", "alice", 0);
+    for second in 1..=14 {
+        let user = format!("user{second}");
+        assert!(play.fail("198.51.100.16", &user, second).is_empty(), "{second}");
+    }
+    assert_eq!(play.fail("198.51.100.16", "user15", 15), ["198.51.100.16/32 maxretry"]);
+    let length = play.bans[0].until.duration_since(play.bans[0].since);
+    assert_eq!(length, SignedDuration::from_mins(15), "a short first ban");
+    // Without a login from there, five are enough.
+    let mut play = Play::new(DetectConfig::default());
+    for second in 1..=5 {
+        play.fail("198.51.100.16", "dave", second);
+    }
+    assert_eq!(play.all(), ["198.51.100.16/32 maxretry"]);
+}
+
+#[test]
+fn detect_siege_of_one_account() {
+    let mut play = Play::new(DetectConfig::default());
+    play.world.trust.push("198.51.100.3/32".parse().unwrap());
+    play.login("192.0.2.200", "root", 0);
+    // The owner mistypes; a trusted host fails, too.
+    assert!(play.fail("192.0.2.200", "root", 1).is_empty());
+    for host in 1..=7 {
+        let address = format!("198.51.{host}.3");
+        assert!(play.fail(&address, "root", host * 60).is_empty(), "{address}");
+    }
+    let all: Vec<String> = (1..=8).map(|host| format!("198.51.{host}.3/32 siege")).collect();
+    assert_eq!(play.fail("198.51.8.3", "ROOT", 480), all, "those that came before, too");
+    assert_eq!(play.fail("203.0.113.9", "root", 500), ["203.0.113.9/32 siege"]);
+    assert!(play.fail("198.51.100.3", "root", 501).is_empty(), "trusted");
+    assert!(play.fail("192.0.2.200", "root", 502).is_empty(), "has logged in");
+    assert!(play.fail("203.0.113.10", "alice", 503).is_empty(), "another account");
+    let evidence = &play.bans[8].evidence;
     assert!(
-        detector
-            .observe(&failure("192.0.2.1"), b"a line", at(4 - year), free)
-            .decision
-            .is_some()
+        evidence[0].starts_with("account root under siege since "),
+        "{evidence:?}"
     );
+    assert_eq!(evidence[1], "line at 500");
+    let alarms = play.alarms.all();
+    assert_eq!(alarms.len(), 1);
+    assert_eq!(
+        (alarms[0].kind, alarms[0].user.as_deref()),
+        (AlarmKind::Siege, Some("root"))
+    );
+    assert_eq!(alarms[0].prefixes.len(), 9);
+    // It is over when nobody new has come for an hour.
+    assert!(play.fail("203.0.113.11", "root", 500 + 3700).is_empty());
+}
+
+#[test]
+fn detect_siege_by_a_list_of_names() {
+    let mut play = Play::new(DetectConfig::default());
+    let names = ["root", "admin", "test", "info", "sales", "office", "backup", "scanner"];
+    let mut bans = Vec::new();
+    for (host, name) in (1..=16).zip(names.iter().cycle()) {
+        bans.extend(play.fail(&format!("198.51.{host}.3"), name, host));
+    }
+    assert_eq!(bans.len(), 16, "{bans:?}");
+    assert!(bans.iter().all(|ban| ban.ends_with(" siege")));
+    assert_eq!(play.fail("203.0.113.9", "admin", 20), ["203.0.113.9/32 siege"]);
+    assert!(play.fail("203.0.113.10", "carol", 21).is_empty(), "not on the list");
+    assert!(play.alarms.all()[0].user.as_deref().unwrap().contains("admin"));
+}
+
+#[test]
+fn detect_many_users_who_mistype_are_no_siege() {
+    let mut play = Play::new(DetectConfig::default());
+    for host in 0..200 {
+        let bans = play.fail(&format!("198.51.{host}.3"), &format!("user{host}"), host);
+        assert!(bans.is_empty(), "{bans:?}");
+    }
+    assert!(play.alarms.all().is_empty());
+}
+
+#[test]
+fn detect_stolen_account() {
+    let mut play = Play::new(DetectConfig::default());
+    for host in 1..=38 {
+        play.login(&format!("198.18.{host}.9"), "bob", host * 30);
+    }
+    let alarms = play.alarms.all();
+    assert_eq!(alarms.len(), 1);
+    assert_eq!(
+        (alarms[0].kind, alarms[0].user.as_deref()),
+        (AlarmKind::StolenAccount, Some("bob"))
+    );
+    assert_eq!((alarms[0].prefixes.len(), alarms[0].at), (38, at(300)));
+    assert!(play.all().is_empty(), "an alarm bans nobody unless asked to");
+    // Its thieves get no care.
+    for number in 1..=5 {
+        play.fail("198.18.20.9", &format!("user{number}"), 2000);
+    }
+    assert_eq!(play.all(), ["198.18.20.9/32 maxretry"]);
+}
+
+#[test]
+fn detect_account_that_travels_is_not_stolen() {
+    let mut play = Play::new(DetectConfig::default());
+    for hour in 0..200 {
+        play.login(&format!("198.18.{hour}.9"), "bob", hour * 1000);
+    }
+    // A list server's many addresses in one network.
+    for host in 1..100 {
+        play.login(&format!("192.0.2.{host}"), "list", host);
+    }
+    // One name at many domains is many accounts, as long as nobody logs in without a domain.
+    for host in 0..100 {
+        play.login(&format!("198.19.{host}.9"), &format!("info@d{host}.example"), host);
+    }
+    assert_eq!(play.alarms.all(), []);
+    for host in 0..10 {
+        play.login(&format!("198.19.{host}.9"), "info", 1000);
+    }
+    assert_eq!(play.alarms.all().len(), 1);
+}
+
+#[test]
+fn detect_stolen_account_by_country_and_its_foreigners_banned() {
+    let mut play = Play::new(DetectConfig {
+        stolen_ban: true,
+        ..DetectConfig::default()
+    });
+    let places = [
+        ("192.0.2.1", "JP"),
+        ("198.51.100.1", "JP"),
+        ("203.0.113.1", "BR"),
+        ("2001:db8:1::1", "VN"),
+    ];
+    for (address, country) in places {
+        play.world
+            .countries
+            .insert(address.parse().unwrap(), country.parse().unwrap());
+    }
+    let bans: Vec<String> = places
+        .iter()
+        .zip([0, 8000, 8010, 8020])
+        .flat_map(|((address, _), second)| play.login(address, "alice@example.com", second))
+        .collect();
+    assert_eq!(play.alarms.all().len(), 1);
+    assert_eq!(
+        play.alarms.all()[0].text,
+        "alice@example.com logged in from 3 countries within an hour"
+    );
+    assert_eq!(
+        bans,
+        ["203.0.113.1/32 stolen", "2001:db8:1::/64 stolen"],
+        "Japan is its home"
+    );
+}
+
+#[test]
+fn detect_burst_of_recipients() {
+    let mut play = Play::new(DetectConfig::default());
+    let mail = Event {
+        kind: Kind::Received,
+        recipients: 50,
+        weight: 0,
+        ..failure("192.0.2.1")
+    };
+    for second in 0..9 {
+        play.see(&mail, second);
+    }
+    assert_eq!(play.alarms.all(), []);
+    for second in 9..20 {
+        play.see(&mail, second);
+    }
+    assert_eq!(play.alarms.all().len(), 1);
+    assert_eq!(play.alarms.all()[0].text, "bob sent to 500 recipients within an hour");
+}
+
+#[test]
+fn detect_wide_ban_spares_trust_and_good_addresses() {
+    let mut play = Play::new(DetectConfig::default());
+    play.world.trust.push("192.0.2.5/32".parse().unwrap());
+    let mail = Event {
+        kind: Kind::Received,
+        user: None,
+        weight: 0,
+        ..failure("192.0.2.14")
+    };
+    play.see(&mail, 0);
+    for host in [1, 2, 3, 8, 9, 10, 11, 12] {
+        for try_number in 0..5 {
+            let user = format!("u{host}-{try_number}");
+            play.fail(&format!("192.0.2.{host}"), &user, 1);
+        }
+    }
+    let wide: Vec<&Decision> = play.bans.iter().filter(|ban| ban.rule == Rule::Wide).collect();
+    let prefixes: Vec<String> = wide.iter().map(|ban| ban.prefix.to_string()).collect();
+    assert_eq!(prefixes, ["192.0.2.0/30", "192.0.2.8/30", "192.0.2.12/31"]);
+    assert_eq!(wide[0].evidence[0], "8 offenders in 192.0.2.0/28");
+}
+
+#[test]
+fn detect_good_neighbour_within_a_64() {
+    let mut play = Play::new(DetectConfig::default());
+    play.login("2001:db8:0:1:600d::1", "dave", 0);
+    for number in 1..=20 {
+        play.fail(&format!("2001:db8:0:1::{number:x}"), &format!("user{number}"), number);
+    }
+    assert_eq!(play.all(), ["2001:db8:0:1::/66 maxretry"]);
+}
+
+#[test]
+fn detect_no_more_bans_than_wanted_and_the_worst_first() {
+    let config = DetectConfig {
+        bans_per_minute: 3,
+        widen: 0,
+        ..DetectConfig::default()
+    };
+    let mut play = Play::new(config);
+    let offend = |play: &mut Play, host: i64, weight, second| {
+        let event = Event {
+            kind: Kind::ProtocolAbuse,
+            weight,
+            ..failure(&format!("198.51.{host}.1"))
+        };
+        play.see(&event, second).len()
+    };
+    let made: usize = (0..8).map(|host| offend(&mut play, host, 5, 0)).sum();
+    assert_eq!(made, 3);
+    offend(&mut play, 9, 50, 1);
+    let alarms = play.alarms.all();
+    assert_eq!((alarms.len(), alarms[0].kind), (1, AlarmKind::BanRate));
+    assert_eq!(play.detector.waiting(), 6);
+    let observed = play.detector.tick(at(59));
+    assert_eq!(observed.bans, []);
+    let observed = play.detector.tick(at(60));
+    let prefixes: Vec<_> = observed.bans.iter().map(|ban| ban.prefix.to_string()).collect();
+    assert_eq!(prefixes.len(), 3);
+    assert!(
+        prefixes.contains(&"198.51.9.1/32".to_owned()),
+        "the worst: {prefixes:?}"
+    );
+    assert_eq!(observed.bans[0].since, at(60), "it begins when it is made");
+    assert_eq!(play.detector.tick(at(120)).bans.len(), 3);
+    assert_eq!(play.detector.waiting(), 0);
 }
 
 /// Remembers every offence of every prefix for ever, and adds up what is within findtime.
@@ -332,8 +694,8 @@ impl Model {
         let all = self.0.entry(prefix).or_default();
         all.push((now, u64::from(weight)));
         let from = now - i64::try_from(config.findtime.as_secs()).unwrap();
-        let sum: u64 = all.iter().filter(|(at, _)| *at > from).map(|(_, weight)| weight).sum();
-        let over = sum >= u64::from(config.maxretry);
+        let since = |from| -> u64 { all.iter().filter(|(at, _)| *at > from).map(|(_, weight)| weight).sum() };
+        let over = since(from) >= u64::from(config.maxretry) || since(now - 86_400) >= 6 * u64::from(config.maxretry);
         if over {
             all.clear();
         }
@@ -356,9 +718,9 @@ proptest! {
         for (index, weight, later) in acts {
             now += later;
             let event = Event { weight, ..failure(who[index]) };
-            let prefix = prefix_of(who[index].parse().unwrap()).to_string();
-            let banned = detector.observe(&event, b"a line", at(now), free).decision;
-            prop_assert_eq!(banned.is_some(), model.offence(prefix, weight, now, &config));
+            let prefix = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "2001:db8::/64", "2001:db8::/64"][index];
+            let bans = detector.observe(&event, b"a line", at(now), &World::default()).bans;
+            prop_assert_eq!(bans.len() == 1, model.offence(prefix.to_owned(), weight, now, &config));
         }
     }
 }

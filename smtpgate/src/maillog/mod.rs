@@ -18,6 +18,7 @@ mod header;
 #[cfg(test)]
 mod hostile;
 mod kerio;
+mod open;
 mod opensmtpd;
 mod oracleims;
 mod parse;
@@ -36,7 +37,8 @@ mod uwimap;
 pub mod weight;
 
 pub use event::{Daemon, Event, Kind, Session, Step};
-pub use follow::{Batch, Position};
+pub use follow::{Batch, Position, lines::Lines};
+pub use open::open;
 pub use parse::{parse, time};
 pub use reader::Reader;
 pub use test_log::{Read, test_log};

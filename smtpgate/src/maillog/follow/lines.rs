@@ -7,13 +7,13 @@ pub const LINE_MAX: usize = 8192;
 
 /// Reads lines of any length, keeping only their first [`LINE_MAX`] bytes.
 #[derive(Debug, Default)]
-pub(in crate::maillog) struct Lines {
+pub struct Lines {
     line: Vec<u8>,
 }
 
 impl Lines {
     /// The next line, without its line end; also a last one that has none. `None` at the end.
-    pub(in crate::maillog) fn next_line(&mut self, from: &mut impl BufRead) -> io::Result<Option<&[u8]>> {
+    pub fn next_line(&mut self, from: &mut impl BufRead) -> io::Result<Option<&[u8]>> {
         self.line.clear();
         let mut any = false;
         loop {
