@@ -359,23 +359,27 @@ fn config_problems_name_file_line_column_key_and_what_is_allowed() {
             "c.toml:5:10: gate.a.ports: port 25 is already in gate `b` (c.toml:2): a port is in one gate",
         ),
         (
-            "duration",
+            "yes or no",
             "[detect]\nstolen-ban = 1",
             "c.toml:2:14: detect.stolen-ban: a number stands where true or false belongs",
         ),
         (
+            "prefix length",
             "[detect]\nwidest4 = 8",
             "c.toml:2:11: detect.widest4: 8 is out of range: give a number from 16 to 32",
         ),
         (
+            "hook as a line",
             "[hooks]\non_ban = \"tell\"",
             "c.toml:2:10: hooks.on_ban: a string stands where a program and its arguments, like [\"/usr/local/bin/tell\", \"ban\"] belongs",
         ),
         (
+            "hook without its folder",
             "[hooks]\non_alarm = [\"tell\"]",
             "c.toml:2:13: hooks.on_alarm: `tell` is no absolute path: it takes a program and its arguments, like [\"/usr/local/bin/tell\", \"ban\"]",
         ),
         (
+            "duration",
             "[detect]\nfindtime = \"10 min\"",
             "c.toml:2:12: detect.findtime: `10 min` is no duration: `min` is no unit; write it like 600, 10m, 1h30m or 7d (units s, m, h, d, w)",
         ),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::config::DetectConfig;
 use super::names::Name;
-use super::source::{high, mask};
+use super::source::{Source, mask};
 use crate::sources::Country;
 
 /// Within that time the places of one account are counted, and its messages, in milliseconds.
@@ -49,10 +49,10 @@ pub(super) enum Login {
     Odd(Stolen),
 }
 
-/// A network that an account was used from.
+/// An address, or IPv6 /64, that an account was used from.
 #[derive(Debug)]
 struct Place {
-    network: Network,
+    source: Source,
     address: IpAddr,
     /// `None` = not asked yet.
     country: Option<Option<Country>>,
@@ -62,17 +62,13 @@ struct Place {
     last: i64,
 }
 
-/// An IPv4 /24 or an IPv6 /48: what one customer, or one part of a provider's pool, is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Network {
-    V4(u32),
-    V6(u64),
-}
-
-fn network(address: IpAddr) -> Network {
-    match address {
-        IpAddr::V4(address) => Network::V4(address.to_bits() >> 8),
-        IpAddr::V6(address) => Network::V6(high(address) & mask(48)),
+impl Place {
+    /// An IPv4 /24 or an IPv6 /48: what one customer, or one part of a provider's pool, is in.
+    fn network(&self) -> Source {
+        match self.source {
+            Source::V4(bits) => Source::V4(bits >> 8),
+            Source::V6(bits) => Source::V6(bits & mask(48)),
+        }
     }
 }
 
@@ -92,11 +88,11 @@ struct Account {
 
 impl Account {
     /// Takes a login into the places; true when none was there within [`SPAN`].
-    fn arrive(&mut self, network: Network, address: IpAddr, domain: u64, now: i64) -> bool {
+    fn arrive(&mut self, source: Source, address: IpAddr, domain: u64, now: i64) -> bool {
         let known = self
             .places
             .iter_mut()
-            .find(|place| place.network == network && place.domain == domain);
+            .find(|place| place.source == source && place.domain == domain);
         if let Some(place) = known {
             let newly = now.saturating_sub(place.last) >= SPAN;
             place.last = place.last.max(now);
@@ -110,7 +106,7 @@ impl Account {
             self.places.remove(oldest);
         }
         self.places.push(Place {
-            network,
+            source,
             address,
             country: None,
             domain,
@@ -146,29 +142,33 @@ impl Accounts {
         let (key, domain) = local_part(name);
         let account = self.account(key, name, now);
         account.bare |= domain == 0;
-        let network = network(address);
-        let newly = account.arrive(network, address, domain, now);
+        let source = Source::of(address, 64);
+        let newly = account.arrive(source, address, domain, now);
         let bare = account.bare;
         if !bare {
             account.text = super::escape(name.text);
         }
         let counts = |place: &Place| now.saturating_sub(place.last) < SPAN && (bare || place.domain == domain);
-        let mut here: Vec<usize> = Vec::new();
-        for (number, place) in account.places.iter().enumerate().filter(|(_, place)| counts(place)) {
-            let twice = here
-                .iter()
-                .filter_map(|other| account.places.get(*other))
-                .any(|other| other.network == place.network);
-            if !twice {
-                here.push(number);
-            }
-        }
+        let mut here: Vec<Source> = account
+            .places
+            .iter()
+            .filter(|place| counts(place))
+            .map(Place::network)
+            .collect();
+        here.sort_unstable();
+        here.dedup();
         let mut lands: Vec<Country> = Vec::new();
         if countries > 0 && here.len() >= countries {
             for place in account.places.iter_mut() {
                 place.country.get_or_insert_with(|| country(place.address));
             }
-            lands.extend(here.iter().filter_map(|number| account.places.get(*number)?.country?));
+            lands.extend(
+                account
+                    .places
+                    .iter()
+                    .filter(|place| counts(place))
+                    .filter_map(|place| place.country?),
+            );
             lands.sort_unstable();
             lands.dedup();
         }
@@ -198,14 +198,15 @@ impl Accounts {
             !homes.is_empty()
                 && homes.iter().all(|home| {
                     let same_country = home.country.flatten().is_some() && home.country == place.country;
-                    home.network != place.network && !same_country
+                    home.network() != place.network() && !same_country
                 })
         };
-        let told: Vec<&Place> = here
-            .into_iter()
-            .filter_map(|number| account.places.get(number))
-            .filter(|place| new || place.network == network)
+        let mut told: Vec<&Place> = account
+            .places
+            .iter()
+            .filter(|place| counts(place) && (new || place.source == source))
             .collect();
+        told.dedup_by_key(|place| place.source);
         let address_of = |place: &Place| place.address;
         Login::Odd(Stolen {
             user: account.text.clone(),

@@ -1,17 +1,17 @@
 //! One failure, told by several programs, counts once.
 //!
-//! A wrong password at submission is logged by Dovecot's auth, which checks it, and by Postfix, which asked; one at IMAP by
-//! auth and, at the end, by the login process. Each program's own count is right, the sum is not; what counts is the
-//! largest.
+//! A wrong password at submission is logged by Dovecot's auth, which checks it, once for each of its databases, and by
+//! Postfix, which asked; one at IMAP by auth and, at the end, by the login process. Each witness' own count is right, the
+//! sum is not; what counts is the largest.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::maillog::{Daemon, Event, Kind};
+use crate::maillog::{Event, Step};
 
-/// An address that was silent for so long starts again, in milliseconds. The longest delay of a failed login is below it
-/// (Dovecot's auth_failure_delay and its penalty: 17 s).
-const QUIET: i64 = 60_000;
+/// An address that was silent for so long starts again, in milliseconds. Dovecot's login process, the last to speak, ends
+/// a session that comes to nothing after three minutes.
+const QUIET: i64 = 240_000;
 
 /// Beyond that many addresses the quiet ones go.
 const CAPACITY: usize = 65_536;
@@ -24,14 +24,16 @@ pub(super) struct Echoes {
 #[derive(Debug, Default)]
 struct Told {
     last: i64,
-    /// Failures by teller: mail server, password checker, login process.
-    counts: [u32; 3],
+    /// Failures by witness.
+    counts: Vec<(Step, u32)>,
 }
 
 impl Echoes {
     /// How much of `weight` no other program has told of before. `now` in Unix milliseconds.
     pub(super) fn weigh(&mut self, event: &Event<'_>, address: IpAddr, weight: u16, now: i64) -> u16 {
-        let Some(teller) = teller(event) else { return weight };
+        let Some(witness) = witness(event) else {
+            return weight;
+        };
         if self.by_address.len() >= CAPACITY && !self.by_address.contains_key(&address) {
             self.by_address.retain(|_, told| now.saturating_sub(told.last) < QUIET);
             if self.by_address.len() >= CAPACITY {
@@ -40,11 +42,18 @@ impl Echoes {
         }
         let told = self.by_address.entry(address).or_default();
         if now.saturating_sub(told.last) >= QUIET {
-            told.counts = [0; 3];
+            told.counts.clear();
         }
         told.last = now;
-        let before = told.counts.iter().copied().max().unwrap_or_default();
-        let Some(count) = told.counts.get_mut(teller) else {
+        let before = told.counts.iter().map(|(_, count)| *count).max().unwrap_or_default();
+        let place = match told.counts.iter().position(|(known, _)| *known == witness) {
+            Some(place) => place,
+            None => {
+                told.counts.push((witness, 0));
+                told.counts.len() - 1
+            }
+        };
+        let Some((_, count)) = told.counts.get_mut(place) else {
             return weight;
         };
         *count = count.saturating_add(u32::from(weight));
@@ -53,12 +62,12 @@ impl Echoes {
     }
 }
 
-/// Which of the three programs speaks; none for what is no failed login.
-fn teller(event: &Event<'_>) -> Option<usize> {
-    match (event.kind, event.daemon) {
-        (Kind::SaslAuthFailed | Kind::DisconnectAuthFail, Daemon::Postfix) => Some(0),
-        (Kind::AuthFailed | Kind::SaslAuthFailed, _) => Some(1),
-        (Kind::DisconnectAuthFail, _) => Some(2),
-        _ => None,
+/// Who speaks; none where no other program speaks of the same.
+fn witness(event: &Event<'_>) -> Option<Step> {
+    match event.session?.step {
+        // The counters at the end are less what was told before.
+        Step::Answered | Step::Close => Some(Step::Answered),
+        step @ (Step::Backend(_) | Step::Login) => Some(step),
+        Step::Open | Step::BackendDown => None,
     }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
-use crate::maillog::{Daemon, Event, Kind, LogTime, parse};
+use crate::maillog::{Daemon, Event, Kind, LogTime, Session, Step, parse};
 use crate::sources::Country;
 
 fn at(seconds: i64) -> Timestamp {
@@ -407,16 +407,25 @@ fn detect_clock_set_back_forgets() {
 #[test]
 fn detect_two_servers_tell_of_one_failure() {
     let mut play = Play::new(DetectConfig::default());
+    let told = |step| Event {
+        session: Some(Session { id: 1, step }),
+        ..failure("192.0.2.1")
+    };
     for second in 0..4 {
-        let dovecot = Event {
-            daemon: Daemon::Dovecot,
-            kind: Kind::AuthFailed,
-            ..failure("192.0.2.1")
-        };
-        assert!(play.see(&dovecot, second).is_empty(), "{second}");
-        assert!(play.see(&failure("192.0.2.1"), second).is_empty(), "{second}");
+        for step in [Step::Backend(1), Step::Backend(2), Step::Answered] {
+            assert!(play.see(&told(step), second).is_empty(), "{second} {step:?}");
+        }
     }
-    assert_eq!(play.see(&failure("192.0.2.1"), 5), ["192.0.2.1/32 maxretry"]);
+    let login = Event {
+        weight: 4,
+        ..told(Step::Login)
+    };
+    assert!(play.see(&login, 100).is_empty(), "all four at the end of the session");
+    assert_eq!(play.see(&told(Step::Answered), 101), ["192.0.2.1/32 maxretry"]);
+    // Where only one of them tells, it is believed.
+    let mut play = Play::new(DetectConfig::default());
+    play.see(&login, 0);
+    assert_eq!(play.see(&login, 1), ["192.0.2.1/32 maxretry"]);
 }
 
 #[test]
