@@ -109,22 +109,34 @@ fn body(message: &[u8]) -> (&[u8], Option<&[u8]>) {
     if is_id { (rest, Some(id)) } else { (message, None) }
 }
 
-/// `[H=]NAME (HELO) [ADDRESS]:PORT` at the start of `text`, and what follows. After a HELO name the *whole* rest is
-/// searched for another end of it.
-fn client(text: &[u8]) -> Option<(IpAddr, &[u8])> {
+/// Every address that may be that of `[H=]NAME (HELO) [ADDRESS]:PORT` at the start of `text`: after a HELO name the
+/// *whole* rest is searched for an end of it. With each, what follows it.
+fn possible<'a>(text: &'a [u8], found: &mut impl FnMut(IpAddr, &'a [u8])) {
     let text = text.strip_prefix(b"H=").unwrap_or(text);
-    let text = match text.first()? {
-        b'[' | b'(' => text,
-        _ => split_once(text, b" ")?.1,
+    let text = match text.first() {
+        Some(b'[' | b'(') => text,
+        _ => split_once(text, b" ").map_or(&b""[..], |(_name, rest)| rest),
     };
-    let (address, rest) = if text.starts_with(b"(") {
-        const END: &[u8] = b") [";
-        let address = agreed(text, b") ", |text| Some(bracketed(text)?.0))?;
-        let first = memmem::find_iter(text, END).find_map(|at| bracketed(text.get(at + 2..)?))?;
-        (address, first.1)
-    } else {
-        bracketed(text)?
-    };
+    let starts = text.starts_with(b"[").then_some(0).into_iter();
+    let helo = text
+        .starts_with(b"(")
+        .then(|| memmem::find_iter(text, b") ["))
+        .into_iter()
+        .flatten();
+    for at in starts.chain(helo.map(|at| at + 2)) {
+        if let Some((address, rest)) = text.get(at..).and_then(bracketed) {
+            found(address, rest);
+        }
+    }
+}
+
+/// The client at the start of `text`, and what follows it, if there is no doubt about it.
+fn client(text: &[u8]) -> Option<(IpAddr, &[u8])> {
+    let (mut first, mut doubt) = (None, false);
+    possible(text, &mut |address, rest| {
+        doubt |= first.get_or_insert((address, rest)).0 != address
+    });
+    let (address, rest) = first.filter(|_| !doubt)?;
     let rest = match rest {
         [b':', port @ ..] => {
             let digits = port.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -133,6 +145,29 @@ fn client(text: &[u8]) -> Option<(IpAddr, &[u8])> {
         rest => rest,
     };
     Some((address, rest))
+}
+
+/// The client behind any `mark`, where one of the marks is Exim's own and the others a client's.
+fn behind(text: &[u8], mark: &[u8]) -> Option<IpAddr> {
+    let (mut first, mut doubt) = (None, false);
+    for at in memmem::find_iter(text, mark) {
+        let text = text.get(at + mark.len()..).unwrap_or_default();
+        possible(text, &mut |address, _| {
+            doubt |= *first.get_or_insert(address) != address
+        });
+    }
+    first.filter(|_| !doubt)
+}
+
+/// The client at the end of `text`, where only Exim's own words follow it: `[ADDRESS]:PORT I=[OURS]:PORT Ci=N`.
+fn client_at_end(text: &[u8]) -> Option<IpAddr> {
+    let (rest, mut last) = rsplit_once(text, b" ")?;
+    let mut rest = rest;
+    while last.starts_with(b"I=[") || last.starts_with(b"Ci=") {
+        (rest, last) = rsplit_once(rest, b" ")?;
+    }
+    let (address, port) = bracketed(last)?;
+    matches!(port, [] | [b':', ..]).then_some(address)
 }
 
 /// `NAME authenticator failed for CLIENT: CODE TEXT (set_id=USER)`
@@ -243,14 +278,13 @@ fn reason_of(reason: &[u8]) -> (Kind, u16) {
 /// `SMTP protocol|syntax error in "COMMAND" H=CLIENT REASON`
 fn command_error(message: &[u8]) -> Option<Reading<'_>> {
     let text = body(message).0;
-    let rest = text
-        .strip_prefix(b"SMTP protocol error in \"")
-        .or_else(|| text.strip_prefix(b"SMTP syntax error in \""))?;
-    // Reasons that Exim writes without anything of the client's: then its own mark is the last.
-    const FIXED: [&[u8]; 9] = [
-        b" command used when not advertised",
-        b" unrecognized command",
-        b" NULL character(s) present (shown as '?')",
+    let protocol = text.strip_prefix(b"SMTP protocol error in \"");
+    let rest = protocol.or_else(|| text.strip_prefix(b"SMTP syntax error in \""))?;
+    // Of a protocol error these reasons hold nothing of the client's: then Exim's own mark is the last. The reason of a
+    // syntax error may repeat an address.
+    const FIXED: [&[u8]; 8] = [
+        b" AUTH command used when not advertised",
+        b" STARTTLS command used when not advertised",
         b" sender not yet given",
         b" sender already given",
         b" HELO or EHLO required",
@@ -258,11 +292,10 @@ fn command_error(message: &[u8]) -> Option<Reading<'_>> {
         b" valid RCPT command must precede DATA",
         b" already authenticated",
     ];
-    const MARK: &[u8] = b"\" H=";
-    let address = if FIXED.iter().any(|reason| rest.ends_with(reason)) {
-        client(rsplit_once(rest, MARK)?.1)?.0
-    } else {
-        agreed(rest, MARK, |text| Some(client(text)?.0))?
+    let fixed = FIXED.iter().find_map(|reason| rest.strip_suffix(*reason));
+    let address = match fixed.filter(|_| protocol.is_some()).and_then(client_at_end) {
+        Some(address) => address,
+        None => behind(rest, b"\" H=")?,
     };
     Some(Reading {
         address: Some(address),
@@ -278,10 +311,7 @@ fn synchronization(message: &[u8]) -> Option<Reading<'_>> {
     let (_, rest) = split_once(rest, b"): rejected ")?;
     let (address, weight) = match rest.strip_prefix(b"connection from ") {
         Some(rest) => (client(rest)?.0, weight::PREGREET),
-        None => (
-            agreed(rest.strip_prefix(b"\"")?, b"\" H=", |text| Some(client(text)?.0))?,
-            weight::ABUSE,
-        ),
+        None => (behind(rest.strip_prefix(b"\"")?, b"\" H=")?, weight::ABUSE),
     };
     Some(Reading {
         address: Some(address),
@@ -347,7 +377,7 @@ fn smtp_connection(rest: &[u8]) -> Option<(Kind, u16)> {
 /// `F=SENDER H=CLIENT P=… rejected by local_scan(): …`. The sender may hold all of it.
 fn local_scan(message: &[u8]) -> Option<Reading<'_>> {
     let rest = body(message).0.strip_prefix(b"F=")?;
-    let address = agreed(rest, b" H=", |text| Some(client(text)?.0))?;
+    let address = behind(rest, b" H=")?;
     memmem::find(rest, b" rejected by local_scan()")?;
     Some(Reading {
         address: Some(address),

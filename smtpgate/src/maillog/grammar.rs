@@ -64,3 +64,6 @@ pub(super) fn read<'a>(program: &[u8], message: &'a [u8]) -> Option<(Daemon, Rea
             Some((grammar.daemon, reading))
         })
 }
+
+#[cfg(test)]
+mod tests;

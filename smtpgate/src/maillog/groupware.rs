@@ -36,20 +36,12 @@ pub(super) static HORDE: Grammar = Grammar {
     daemon: Daemon::Horde,
     program: "HORDE",
     writes: |program| program.eq_ignore_ascii_case(b"horde") || program.eq_ignore_ascii_case(b"imp"),
-    forms: &[
-        Form {
-            name: "login_failed",
-            versions: "3 and 4",
-            sample: "[error] [imp] FAILED LOGIN for bob [192.0.2.1] to {localhost:143 [imap]} [on line 116 of \"/horde/login.php\"]",
-            read: horde,
-        },
-        Form {
-            name: "login_failed_5",
-            versions: "5 and later",
-            sample: "[horde] FAILED LOGIN for bob to horde (192.0.2.1) [pid 4711 on line 198 of \"/horde/login.php\"]",
-            read: horde,
-        },
-    ],
+    forms: &[Form {
+        name: "login_failed",
+        versions: "3 and later; `USER to APP (ADDRESS)` since 5",
+        sample: "[error] [imp] FAILED LOGIN for bob [192.0.2.1] to {localhost:143 [imap]} [on line 116 of \"/horde/login.php\"]",
+        read: horde,
+    }],
 };
 
 /// SquirrelMail, with the Squirrel Logger plugin.
@@ -155,18 +147,9 @@ fn horde(message: &[u8]) -> Option<Reading<'_>> {
         Some(text) => address(text.get(..text.iter().position(|b| b" ),".contains(b))?)?),
         None => Some(bracketed(text)?.0),
     };
-    let (user, after) = word(rest);
-    let own = client(after).or_else(|| {
-        let (_app, after) = word(after.strip_prefix(b"to ")?);
-        client(after)
-    });
-    // A name with blanks in it may hold a copy of all that follows.
-    let address = own.filter(|_| !after.starts_with(b"to ") || agreed(rest, b" ", client) == own);
-    let address = match address {
-        Some(address) => address,
-        None => agreed(rest, b" ", client)?,
-    };
-    Some(failed(address, user))
+    // A name may hold blanks, and with them a copy of all that follows it.
+    let address = agreed(rest, b" ", client)?;
+    Some(failed(address, word(rest).0))
 }
 
 /// `[LOGIN_ERROR] USER (DOMAIN) from ADDRESS: TEXT`

@@ -147,10 +147,8 @@ fn sqmail(message: &[u8]) -> Option<Reading<'_>> {
     let (class, rest) = word(rest);
     let (_protocol, rest) = word(rest.strip_prefix(b"P:")?);
     let (client, rest) = word(rest.strip_prefix(b"S:")?);
-    // `192.0.2.1:NAME`. IPv6 stands there with colons of its own; a name has none.
-    let client = address(client)
-        .or_else(|| address(rsplit_once(client, b":")?.0))
-        .or_else(|| address(split_once(client, b":")?.0))?;
+    // NAME has no colon, and is always there.
+    let client = address(rsplit_once(client, b":")?.0)?;
     let user = rest
         .strip_suffix(b"'")
         .and_then(|rest| rsplit_once(rest, b" '"))

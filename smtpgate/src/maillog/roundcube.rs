@@ -1,8 +1,7 @@
 //! Roundcube: its error log, userlogins.log, syslog, and the fail2ban plugin's file.
 //!
 //! A user's name is free text before the address; what the browser sends in `X-Forwarded-For` stands after it
-//! (`rcube_utils::remote_ip()`). Where the name is one word, the first address is Roundcube's own. Else nobody is blamed
-//! unless all that look like one agree.
+//! (`rcube_utils::remote_ip()`). So nobody is blamed when not all that looks like the address agrees.
 
 use std::net::IpAddr;
 
@@ -67,15 +66,10 @@ fn client(text: &[u8]) -> Option<IpAddr> {
     address(text.strip_suffix(b".").unwrap_or(text))
 }
 
-/// `USER[ BETWEEN] from ADDRESS`: name, address, and whether they are beyond doubt.
+/// `USER[ against HOST] from ADDRESS`
 fn user_and_client(text: &[u8]) -> Option<(&[u8], IpAddr)> {
-    let (user, rest) = split_once(text, FROM)?;
-    let address = if memchr::memchr(b' ', user).is_none() {
-        client(rest)?
-    } else {
-        agreed(text, FROM, client)?
-    };
-    Some((user, address))
+    let (user, _) = split_once(text, FROM)?;
+    Some((user, agreed(text, FROM, client)?))
 }
 
 fn error(message: &[u8]) -> Option<Reading<'_>> {

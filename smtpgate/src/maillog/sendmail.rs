@@ -90,24 +90,18 @@ fn relay(text: &[u8]) -> Option<IpAddr> {
     matches!(rest, b"" | b" (may be forged)").then_some(address)
 }
 
-/// What follows an address of RFC 5321 in angle brackets, or one without them up to a comma or blank: quoted strings are
-/// skipped, and what is escaped.
+/// What follows an address in angle brackets. Quoted strings are skipped, and what is escaped. `None` for what Sendmail
+/// (`prescan()`) lets hold more than that: comments and brackets within brackets.
 fn after_path(text: &[u8]) -> Option<&[u8]> {
-    let bracketed = text.starts_with(b"<");
+    let inside = text.strip_prefix(b"<")?;
     let (mut quoted, mut escaped) = (false, false);
-    let end = text.iter().position(|&byte| {
-        let ends = !quoted
-            && !escaped
-            && if bracketed {
-                byte == b'>'
-            } else {
-                byte == b',' || byte == b' '
-            };
+    let end = inside.iter().position(|&byte| {
+        let special = !quoted && !escaped && matches!(byte, b'>' | b'(' | b'<');
         quoted ^= byte == b'"' && !escaped;
         escaped = byte == b'\\' && !escaped;
-        ends
+        special
     })?;
-    text.get(end + usize::from(bracketed)..)
+    inside.get(end..)?.strip_prefix(b">")
 }
 
 /// `ruleset=NAME, arg1=TEXT[, arg2=TEXT], relay=CLIENT, reject=CODE TEXT`
@@ -233,12 +227,11 @@ fn from(message: &[u8]) -> Option<Reading<'_>> {
     let path = text.strip_prefix(b"from=")?;
     let (_, client) = rsplit_once(path, b", relay=")?;
     let address = relay(client)?;
-    let rest = after_path(path)?;
-    let sender = path.get(..path.len() - rest.len()).unwrap_or_default();
-    let sender = sender
-        .strip_prefix(b"<")
-        .and_then(|sender| sender.strip_suffix(b">"))
-        .unwrap_or(sender);
+    // Some clients leave the brackets out.
+    let (sender, rest) = match after_path(path) {
+        Some(rest) => (path.get(1..path.len() - rest.len() - 1)?, rest),
+        None => path.split_at_checked(memchr::memchr(b',', path)?)?,
+    };
     let recipients = split_once(rest, b", nrcpts=").and_then(|(_, rest)| number(rest))?;
     let kind = if recipients == 0 {
         Kind::RejectedRcpt
@@ -317,7 +310,7 @@ fn lost_input(message: &[u8]) -> Option<Reading<'_>> {
 /// `<RECIPIENT>... User unknown`: by the id, the line of the transaction's end tells whose it was.
 fn unknown_user(message: &[u8]) -> Option<Reading<'_>> {
     let (text, id) = body(message);
-    let rest = after_path(text.strip_prefix(b"<").and(Some(text))?)?;
+    let rest = after_path(text)?;
     let reason = rest.strip_prefix(b"... ")?;
     mentions(reason, &["user unknown", "no such user", "unknown user"]).then_some(())?;
     Some(Reading {
