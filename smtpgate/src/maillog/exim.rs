@@ -421,6 +421,8 @@ fn received(message: &[u8]) -> Option<Reading<'_>> {
         address: Some(address),
         queue_id: id,
         sender: Some(if sender == b"<>" { b"" } else { sender }),
+        // The line does not say how many (`log_selector = +received_recipients` would).
+        recipients: 1,
         ..Reading::of(Kind::Received)
     };
     // The protocol's last letter is Exim's own word for "authenticated": `esmtpsa`.

@@ -1,12 +1,14 @@
 //! Lines that only make sense together: what Postfix's later programs say of a message, joined by its queue id to the
-//! client that brought it.
+//! client that brought it. OpenSMTPD names the client only where its session begins, Sendmail only where its transaction
+//! ends.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::event::{Event, Kind};
+use super::event::{Daemon, Event, Kind};
 use super::header::{self, Header};
 use super::parse::{hash, read};
+use super::weight;
 
 /// Messages remembered at least, the newest. Those under way are far fewer on any host but a very busy one; beyond that,
 /// deliveries and refusals of content stay without an address.
@@ -29,6 +31,8 @@ struct Message {
     client: Option<IpAddr>,
     user: Option<Box<[u8]>>,
     sender: Option<Box<[u8]>>,
+    /// Recipients that do not exist, of which the client is still to be told.
+    unknown: u16,
 }
 
 impl Reader {
@@ -44,14 +48,26 @@ impl Reader {
             return Some(event);
         };
         let key = key(&header, queue_id);
-        if matches!(event.kind, Kind::Received | Kind::AuthOk) && event.sender.is_none() {
+        if event.daemon == Daemon::Sendmail && event.kind == Kind::UnknownUser && event.address.is_none() {
+            let unknown = self.find(key).map_or(1, |message| message.unknown.saturating_add(1));
+            self.insert(
+                key,
+                Message {
+                    unknown,
+                    ..Message::default()
+                },
+            );
+            return Some(event);
+        }
+        let begins = matches!(event.kind, Kind::Received | Kind::AuthOk | Kind::Connect);
+        if begins && event.address.is_some() && event.sender.is_none() {
             // The message begins here; one of the same id, if any, is gone.
             self.insert(
                 key,
                 Message {
                     client: event.address,
                     user: event.user.map(cut),
-                    sender: None,
+                    ..Message::default()
                 },
             );
             return Some(event);
@@ -64,6 +80,12 @@ impl Reader {
                 event.recipients = 0;
             }
             message.sender = Some(cut(sender));
+            // Without recipients, these were why.
+            let unknown = std::mem::take(&mut message.unknown);
+            if unknown > 0 && event.kind == Kind::RejectedRcpt && event.recipients == 0 {
+                event.kind = Kind::UnknownUser;
+                event.weight = weight::UNKNOWN_RECIPIENT.saturating_mul(unknown);
+            }
         } else {
             event.sender = message.sender.as_deref();
         }

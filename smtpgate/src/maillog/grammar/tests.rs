@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::maillog::{Kind, parse};
+use crate::maillog::{Kind, Reader, parse};
 
 const CLIENT: &str = "192.0.2.1";
 
@@ -472,6 +472,90 @@ fn maillog_grammar_exim_reject_log() {
         .map(|event| event.address)
         .collect();
     assert_eq!(read, [Some(CLIENT.parse().unwrap())]);
+}
+
+#[test]
+fn maillog_grammar_sessions_are_joined_to_their_client() {
+    let mut reader = Reader::default();
+    let mut read = |message: &str| {
+        let (program, message) = message.split_once(' ').unwrap();
+        let line = line(program, message);
+        reader.read(line.as_bytes()).map(|event| {
+            (
+                event.kind,
+                event.address.map(|address| address.to_string()),
+                event.weight,
+            )
+        })
+    };
+    let client = || Some(CLIENT.to_owned());
+    let opensmtpd = [
+        (
+            "smtpd c1a89cb774083905 smtp connected address=192.0.2.1 host=x",
+            Kind::Connect,
+            client(),
+            0,
+        ),
+        (
+            "smtpd c1a89cb774083906 smtp connected address=198.51.100.7 host=y",
+            Kind::Connect,
+            Some("198.51.100.7".to_owned()),
+            0,
+        ),
+        (
+            "smtpd c1a89cb774083905 smtp authentication user=bob result=permfail",
+            Kind::SaslAuthFailed,
+            client(),
+            0,
+        ),
+        (
+            "smtpd c1a89cb774083905 smtp failed-command command=\"AUTH LOGIN (password)\" result=\"535 Authentication failed\"",
+            Kind::SaslAuthFailed,
+            client(),
+            1,
+        ),
+        (
+            "smtpd c1a89cb774083907 smtp bad-input result=\"500 x\"",
+            Kind::ProtocolAbuse,
+            None,
+            3,
+        ),
+        (
+            "smtpd c1a89cb774083906 smtp message msgid=1 size=1 nrcpt=2 proto=ESMTP",
+            Kind::Received,
+            Some("198.51.100.7".to_owned()),
+            0,
+        ),
+    ];
+    let sendmail = [
+        (
+            "sm-mta s1P819mk027713: <a@example.org>... User unknown",
+            Kind::UnknownUser,
+            None,
+            0,
+        ),
+        (
+            "sm-mta s1P819mk027713: <b@example.org>... No such user here",
+            Kind::UnknownUser,
+            None,
+            0,
+        ),
+        (
+            "sm-mta s1P819mk027713: from=<c@example.com>, size=0, class=0, nrcpts=0, proto=SMTP, daemon=MTA, relay=[192.0.2.1]",
+            Kind::UnknownUser,
+            client(),
+            2,
+        ),
+        (
+            "sm-mta s1P819mk027714: from=<c@example.com>, size=0, class=0, nrcpts=0, proto=SMTP, daemon=MTA, relay=[192.0.2.1]",
+            Kind::RejectedRcpt,
+            client(),
+            0,
+        ),
+    ];
+    for (message, kind, address, weight) in opensmtpd.into_iter().chain(sendmail) {
+        assert_eq!(read(message), Some((kind, address, weight)), "{message}");
+    }
 }
 
 /// Messages with `{}` where a client's own text stands; what `{word}` stands for has no blank (a name from DNS).
