@@ -60,7 +60,9 @@ impl Reader {
             return Some(event);
         }
         let begins = matches!(event.kind, Kind::Received | Kind::AuthOk | Kind::Connect);
-        if begins && event.address.is_some() && event.sender.is_none() {
+        // Postfix's pickup has no client: the message is from this host.
+        let whose = event.address.is_some() || event.daemon == Daemon::Postfix;
+        if begins && whose && event.sender.is_none() {
             // The message begins here; one of the same id, if any, is gone.
             self.insert(
                 key,

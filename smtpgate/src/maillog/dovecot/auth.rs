@@ -161,13 +161,17 @@ const DISALLOWED: &[u8] = b"Username character disallowed by auth_username_chars
 
 /// A failed login by `backend`: a passdb, or a mechanism that failed before one was asked.
 fn failure(backend: &[u8], text: &[u8]) -> Option<Verdict<'static>> {
-    // With `auth_verbose_passwords` the password follows, plain or hashed.
-    const VERDICTS: [(&[u8], u16); 10] = [
+    // Details may follow in parentheses; with `auth_verbose_passwords` the password, plain or hashed.
+    const VERDICTS: [(&[u8], u16); 11] = [
         (b"unknown user", weight::UNKNOWN_LOGIN),
         (b"Unknown user", weight::UNKNOWN_LOGIN),
         (b"Password mismatch", weight::PASSWORD),
         (b"invalid credentials", weight::PASSWORD),
         (b"Invalid credentials", weight::PASSWORD),
+        (
+            b"pam_authenticate() failed: Authentication failure (password mismatch?)",
+            weight::PASSWORD,
+        ),
         (
             b"pam_authenticate() failed: Authentication failure (Password mismatch?)",
             weight::PASSWORD,
@@ -209,9 +213,8 @@ fn failure(backend: &[u8], text: &[u8]) -> Option<Verdict<'static>> {
     for (verdict, weight) in VERDICTS {
         match text.strip_prefix(verdict) {
             Some(b"") => return Some(Verdict::Closed(reading(weight))),
-            Some(rest)
-                if rest.starts_with(b" (given password: ") || rest.starts_with(b" (SHA1 of given password: ") =>
-            {
+            // `(given password: hunter2)`, `(SHA1 of given password: f638ff)`, `(for LDAP bind)`, `: 2 Time(s)`.
+            Some(rest @ ([b' ', b'(', ..] | [b':', b' ', ..])) => {
                 return rest.ends_with(b")").then(|| Verdict::Open(reading(weight)));
             }
             _ => {}

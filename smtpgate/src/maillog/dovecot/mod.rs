@@ -23,6 +23,7 @@ pub static AUTH: &[Form] = auth::FORMS;
 pub(super) fn read<'a>(program: &'a [u8], message: &'a [u8]) -> Option<Reading<'a>> {
     if program.starts_with(b"dovecot") {
         // `dovecot`, or any other `instance_name`; also `dovecot-auth`, under which PAM modules log.
+        let message = message.strip_prefix(b"dovecot: ").unwrap_or(message);
         match service(message) {
             Some((name, text)) if name.ends_with(b"-login") => find(LOGIN, level(text)?),
             Some((b"auth" | b"auth-worker", text)) => find(AUTH, level(text)?),
@@ -45,7 +46,8 @@ fn find<'a>(forms: &[Form], message: &'a [u8]) -> Option<Reading<'a>> {
     forms.iter().find_map(|form| (form.read)(message))
 }
 
-/// `imap-login: TEXT`, `auth-worker(22401): TEXT`, `auth-worker<22401>: TEXT`: the process and its text.
+/// `imap-login: TEXT`, `auth-worker(22401): TEXT`, `auth(default): TEXT`, `auth-worker<22401>: TEXT`: the process and its
+/// text.
 fn service(message: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = message
         .iter()
@@ -54,11 +56,11 @@ fn service(message: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, mut rest) = message.split_at_checked(end)?;
     if let [open @ (b'(' | b'<'), numbered @ ..] = rest {
         let close = if *open == b'(' { b')' } else { b'>' };
-        let digits = numbered
+        let end = numbered
             .iter()
-            .position(|b| !b.is_ascii_digit())
-            .filter(|&digits| digits > 0)?;
-        rest = numbered.get(digits..)?.strip_prefix(&[close])?;
+            .position(|b| !b.is_ascii_alphanumeric())
+            .filter(|&end| end > 0)?;
+        rest = numbered.get(end..)?.strip_prefix(&[close])?;
     }
     if rest.is_empty() {
         return Some((name, rest));

@@ -184,7 +184,9 @@ fn exim(rest: &[u8]) -> Option<Split<'_>> {
         }
         message => (fraction, None, message),
     };
-    let split = forwarded(message).unwrap_or(Split::of(b"exim", message));
+    let split = forwarded(message)
+        .or_else(|| dovecot(message))
+        .unwrap_or(Split::of(b"exim", message));
     Some(Split { time, format, ..split })
 }
 
@@ -207,6 +209,13 @@ fn forwarded(message: &[u8]) -> Option<Split<'_>> {
         let (host, rest) = word(message)?;
         plain(host).then(|| tagged(rest)).flatten()
     })
+}
+
+/// `imap-login: Info: MESSAGE`: Dovecot's own log with such dates (`log_timestamp`). Exim has no such level.
+fn dovecot(message: &[u8]) -> Option<Split<'_>> {
+    let (tag, rest) = word(message)?;
+    let tag = tag.strip_suffix(b":")?;
+    rest.starts_with(b"Info: ").then(|| Split::of(tag, rest))
 }
 
 #[cfg(test)]
@@ -242,6 +251,11 @@ mod tests {
                 "such dates by syslog",
                 "2026-11-24 12:00:00 mx1 exim[12]: hello",
                 Some(("2026-11-24 12:00:00", "exim", Some(12), "hello")),
+            ),
+            (
+                "Dovecot with such dates",
+                "2026-11-24 12:00:00 imap-login: Info: hello",
+                Some(("2026-11-24 12:00:00", "imap-login", None, "Info: hello")),
             ),
             (
                 "a tag in a client's text",

@@ -61,11 +61,11 @@ pub(super) fn refusal(text: &[u8]) -> (Kind, u16) {
         Class::Protocol => (Kind::ProtocolAbuse, weight::REJECTED),
         Class::Helo => (Kind::HeloReject, weight::HELO),
         Class::Recipient if says(b"User unknown") => (Kind::UnknownUser, weight::UNKNOWN_RECIPIENT),
-        Class::Recipient if says(b"undeliverable address") && !later => (Kind::UnknownUser, weight::UNKNOWN_RECIPIENT),
+        Class::Recipient if says(b"undeliverable address") => (Kind::UnknownUser, weight::UNKNOWN_RECIPIENT),
         // A logged-in user who writes under another name of theirs.
         Class::Sender if says(b"not owned by user") => (Kind::RejectedRcpt, 0),
         // Greylisting, address verification under way, a policy that asks to come back.
-        Class::Recipient if later => (Kind::RejectedRcpt, 0),
+        Class::Recipient if later && !(says(b"Access denied") || says(b"Domain not found")) => (Kind::RejectedRcpt, 0),
         Class::Sender if later && says(b"unverified address") => (Kind::RejectedRcpt, 0),
         Class::Limit => (Kind::DdosConnect, weight::LIMIT),
         Class::Busy => (Kind::DdosConnect, 0),
@@ -140,13 +140,15 @@ fn classified(text: &[u8]) -> (Class, &[u8]) {
             .iter()
             .find_map(|&(rule, class)| <[u8]>::strip_prefix(text, rule).map(|reason| (class, reason)))
     };
+    // `default_rbl_reply` and what postscreen makes of it.
     if let Some(rest) = text.strip_prefix(b"Service unavailable; ") {
-        let listed = memchr::memmem::find(rest, b" blocked using ").is_some();
-        return (if listed { Class::Listed } else { Class::Other }, rest);
+        return (Class::Listed, rest);
     }
     if text.starts_with(b"all ") && memchr::memmem::find(text, b" ports busy").is_some() {
         return (Class::Busy, text);
     }
+    // `< >: ` lost its name where a filter took it for markup.
+    let text = text.strip_prefix(b": ").unwrap_or(text);
     if !text.starts_with(b"<") {
         return rule(text).unwrap_or((Class::Other, text));
     }

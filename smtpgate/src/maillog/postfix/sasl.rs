@@ -33,7 +33,9 @@ pub(super) fn failed(message: &[u8]) -> Option<Reading<'_>> {
         None => (text, None),
     };
     reading.user = user.filter(|user| !user.is_empty() && *user != b"(unavailable)");
-    reading.weight = if is_our_fault(reason) { 0 } else { weight::PASSWORD };
+    // A mechanism that is not offered: a client that is set up wrongly, and no password was tried.
+    let guessed = !is_our_fault(reason) && !reason.starts_with(b"Invalid authentication mechanism");
+    reading.weight = if guessed { weight::PASSWORD } else { 0 };
     Some(reading)
 }
 

@@ -99,6 +99,29 @@ fn maillog_postfix_lines() {
             weight::UNKNOWN_RECIPIENT,
         ),
         (
+            "undeliverable, as address verification has it",
+            "smtpd",
+            "NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 450 4.1.1 <nobody@example.com>: Recipient address rejected: \
+             undeliverable address: host mx.example[203.0.113.1] said: 550 no; from=<>",
+            Kind::UnknownUser,
+            weight::UNKNOWN_RECIPIENT,
+        ),
+        (
+            "not verified yet",
+            "smtpd",
+            "NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 450 4.1.1 <nobody@example.com>: Recipient address rejected: \
+             unverified address: Address verification in progress; from=<>",
+            Kind::RejectedRcpt,
+            0,
+        ),
+        (
+            "without the name",
+            "smtpd",
+            "NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 450 4.7.1 : Helo command rejected: Host not found; from=<>",
+            Kind::HeloReject,
+            weight::HELO,
+        ),
+        (
             "no name in DNS",
             "smtpd",
             "NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 450 4.7.25 Client host rejected: cannot find your hostname, \
@@ -252,6 +275,13 @@ fn maillog_postfix_lines() {
             "warning: unknown[192.0.2.1]: SASL CRAM-MD5 authentication failed: authentication failure, sasl_username=bob",
             Kind::SaslAuthFailed,
             weight::PASSWORD,
+        ),
+        (
+            "a mechanism that is not offered",
+            "submission/smtpd",
+            "warning: unknown[192.0.2.1]: SASL CRAM-MD5 authentication failed: Invalid authentication mechanism",
+            Kind::SaslAuthFailed,
+            0,
         ),
         (
             "a backend that is down",
