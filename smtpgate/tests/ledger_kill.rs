@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use jiff::Timestamp;
 use smtpgate::detect::{Offence, Rule};
 use smtpgate::ledger::{Ban, Ledger, Origin};
-use smtpgate::maillog::{Kind, Position};
+use smtpgate::maillog::{Kind, Position, Reached};
 
 const FILE: &str = "LEDGER_KILL_FILE";
 
@@ -45,7 +45,12 @@ fn commit(ledger: &mut Ledger, number: u32) {
         mark: 0,
     };
     ledger
-        .record(&[offence.clone(), offence], &[(ban, evidence)], Some(&position), at)
+        .record(
+            &[offence.clone(), offence],
+            &[(ban, evidence)],
+            Some(&Reached::File(position)),
+            at,
+        )
         .unwrap();
 }
 

@@ -122,6 +122,12 @@ fn text(status: &Status) -> String {
     for follow in &status.follow {
         text.push_str(&format!("Maillog {follow}\n"));
     }
+    if let Some(maillog) = status.maillog.filter(|maillog| maillog.behind_bytes > 0) {
+        text.push_str(&format!(
+            "Maillog {} bytes, {} s behind\n",
+            maillog.behind_bytes, maillog.behind_seconds
+        ));
+    }
     text
 }
 

@@ -106,6 +106,10 @@ pub enum Follow {
     None,
     /// These files, at least one. They need not exist yet.
     Files(Vec<PathBuf>),
+    /// The systemd journal: this host's, or the one in a folder.
+    Journal(Option<PathBuf>),
+    /// Standard input.
+    Input,
 }
 
 /// `[hooks]`: programs that are told of bans and alarms, as program and arguments; empty = none.

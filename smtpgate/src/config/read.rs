@@ -504,11 +504,17 @@ impl Reader<'_> {
     }
 
     fn follow(&mut self, found: &Found<'_>) -> Option<Follow> {
-        let wanted = "\"auto\", \"none\", a path, or a list of paths";
+        let wanted = "\"auto\", \"none\", \"journal\", \"-\" (standard input), a path, or a list of paths";
         let paths = match &found.node.value {
             Value::String(text) => match text.as_str() {
                 "auto" => return Some(Follow::Auto),
                 "none" => return Some(Follow::None),
+                "-" => return Some(Follow::Input),
+                "journal" => return Some(Follow::Journal(None)),
+                journal if journal.starts_with("journal:/") => {
+                    let folder = journal.strip_prefix("journal:").map(PathBuf::from);
+                    return Some(Follow::Journal(folder));
+                }
                 path => vec![(&found.node.at, path)],
             },
             _ => self.strings(found, wanted),

@@ -228,6 +228,9 @@ fn config_words_and_paths_of_single_keys() {
     let follow = |value: &str| load_one(&format!("{GATE}[maillog]\nfollow = {value}")).map(|c| c.maillog.follow);
     assert_eq!(follow("\"none\""), Ok(Follow::None));
     assert_eq!(follow("\"auto\""), Ok(Follow::Auto));
+    assert_eq!(follow("\"-\""), Ok(Follow::Input));
+    assert_eq!(follow("\"journal\""), Ok(Follow::Journal(None)));
+    assert_eq!(follow("\"journal:/j\""), Ok(Follow::Journal(Some(PathBuf::from("/j")))));
     assert_eq!(follow("\"/a\""), Ok(Follow::Files(vec![PathBuf::from("/a")])));
     let database = |value: &str| load_one(&format!("{GATE}[geoip]\ndatabase = {value}")).map(|c| c.geoip.database);
     assert_eq!(database("\"built-in\""), Ok(Database::BuiltIn));
@@ -415,8 +418,8 @@ fn config_problems_name_file_line_column_key_and_what_is_allowed() {
         ),
         (
             "log word",
-            "[maillog]\nfollow = \"journal\"",
-            "c.toml:2:10: maillog.follow: `journal` is no log: give \"auto\", \"none\", a path, or a list of paths",
+            "[maillog]\nfollow = \"jurnal\"",
+            "c.toml:2:10: maillog.follow: `jurnal` is no log: give \"auto\", \"none\", \"journal\", \"-\" (standard input), a path, or a list of paths",
         ),
         (
             "no log",

@@ -291,7 +291,7 @@ impl Engine {
         let mut bans: Vec<Evidenced> = Vec::new();
         let arrival = Timestamp::now();
         // Taken out for the while: what it reads borrows from it.
-        let mut reader = self.readers.remove(&batch.position.path).unwrap_or_default();
+        let mut reader = self.readers.remove(batch.position.source()).unwrap_or_default();
         for line in batch.lines() {
             let Some(event) = reader.read(line) else { continue };
             let now = batch.when(event.time, clock, arrival);
@@ -315,7 +315,7 @@ impl Engine {
             offences.extend(observed.offence.take());
             bans.extend(self.act(observed, arrival));
         }
-        self.readers.insert(batch.position.path.clone(), reader);
+        self.readers.insert(batch.position.source().to_owned(), reader);
         if let Err(error) = self.ledger.record(&offences, &bans, Some(&batch.position), arrival) {
             tracing::error!("{error}; bans hold in the kernel, but a restart would not know of them");
         }

@@ -10,6 +10,7 @@ pub mod failure;
 mod hooks;
 mod interfaces;
 pub mod lock;
+mod maillog;
 pub mod overrides;
 pub mod protocol;
 pub mod report;

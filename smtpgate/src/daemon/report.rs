@@ -35,6 +35,8 @@ pub struct Status {
     pub bans: u64,
     /// What the maillog side reads.
     pub follow: Vec<String>,
+    /// How far the reading of the maillog is; none without a daemon.
+    pub maillog: Option<MaillogState>,
     /// What an admin should look at, most urgent first.
     pub attention: Vec<String>,
 }
@@ -46,6 +48,19 @@ pub struct DaemonState {
     pub pid: u32,
     /// Start of the process.
     pub since: Timestamp,
+}
+
+/// How far the reading of the maillog is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaillogState {
+    /// Written, and not yet taken in. Of a journal, only what waits inside the daemon.
+    pub behind_bytes: u64,
+    /// Since when something has been waiting.
+    pub behind_seconds: u64,
+    /// Bytes that were left out since the start of the reading, as the backlog had become too long.
+    pub skipped_bytes: u64,
+    /// Lines that were cut, as they were longer than 8 KiB.
+    pub cut_lines: u64,
 }
 
 /// One gate.

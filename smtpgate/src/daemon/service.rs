@@ -16,6 +16,7 @@ use super::{
     clock::{self, Moment},
     engine::Engine,
     failure::Failure,
+    maillog::Maillog,
     protocol::Request,
     report::{Applied, DaemonState, Status},
     server::{Asked, Server},
@@ -23,12 +24,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    config::{Follow, Maillog},
     dataplane::{Changes, Event, Events, Rate, Tokens},
-    maillog::{
-        Batch,
-        follow::{self, Start},
-    },
     sources::{Sources, host::Host},
 };
 
@@ -42,8 +38,6 @@ const TICK: Duration = Duration::from_secs(1);
 const PRUNE: Duration = Duration::from_secs(3600);
 /// How long a burst of changes (interfaces, files) is waited out.
 const SETTLE: Duration = Duration::from_millis(250);
-/// Batches of the maillog that may wait.
-const QUEUE: usize = 8;
 
 /// A SYN that was refused, or would have been.
 #[derive(Clone, Debug, Serialize)]
@@ -119,8 +113,7 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
     let mut watch = Watched::default();
     watch.follow(engine, &changed);
     let mut revision = engine.revision;
-    let mut maillog = engine.config.maillog.clone();
-    let mut batches = follow_maillog(engine)?;
+    let mut maillog = Maillog::follow(engine)?;
     audience.ready(&applied);
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 
@@ -161,10 +154,7 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
                     return Ok(End::GateDown);
                 }
             },
-            batch = next_batch(&mut batches) => match batch {
-                Some(batch) => engine.read(&batch, &clock::of_the_log()),
-                None => batches = None,
-            },
+            batch = maillog.next() => engine.read(&batch, &clock::of_the_log()),
             events = telling.next() => match events {
                 Ok(events) => for event in events {
                     audience.refused(&refusal(engine, event));
@@ -193,8 +183,11 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
             _ = refill.tick() => telling.refill(),
             _ = second.tick() => engine.tick(),
             _ = prune.tick() => engine.prune(),
-            _ = sweep.tick() => if let Err(failure) = engine.sweep() {
-                tracing::error!("ended bans could not be swept: {failure}");
+            _ = sweep.tick() => {
+                maillog.tell();
+                if let Err(failure) = engine.sweep() {
+                    tracing::error!("ended bans could not be swept: {failure}");
+                }
             },
             _ = reconcile.tick() => if let Err(failure) = engine.reconcile() {
                 tracing::error!("the kernel's maps could not be compared with the policy: {failure}");
@@ -207,9 +200,8 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
             revision = engine.revision;
             watch.follow(engine, &changed);
         }
-        if maillog != engine.config.maillog {
-            maillog = engine.config.maillog.clone();
-            batches = follow_maillog(engine)?;
+        if maillog.config != engine.config.maillog {
+            maillog = Maillog::follow(engine)?;
         }
     }
 }
@@ -256,13 +248,6 @@ impl Telling {
     }
 }
 
-async fn next_batch(batches: &mut Option<mpsc::Receiver<Batch>>) -> Option<Batch> {
-    match batches {
-        Some(batches) => batches.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
 async fn due(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
@@ -303,39 +288,6 @@ impl Watched {
     }
 }
 
-/// The files to follow, whether they exist yet or not.
-fn logs(maillog: &Maillog) -> Vec<PathBuf> {
-    match &maillog.follow {
-        Follow::Auto => follow::AUTO.map(PathBuf::from).to_vec(),
-        Follow::None => Vec::new(),
-        Follow::Files(files) => files.clone(),
-    }
-}
-
-fn follow_maillog(engine: &Engine) -> Result<Option<mpsc::Receiver<Batch>>, Failure> {
-    let paths = logs(&engine.config.maillog);
-    if paths.is_empty() {
-        return Ok(None);
-    }
-    let clock = clock::of_the_log();
-    let since = clock
-        .now
-        .checked_sub(engine.config.detect.findtime)
-        .unwrap_or(clock.now);
-    let positions = engine.ledger.positions().map_err(Failure::failed)?;
-    follow::spawn(
-        Start {
-            paths,
-            positions,
-            since,
-            clock,
-        },
-        QUEUE,
-    )
-    .map(Some)
-    .map_err(Failure::failed)
-}
-
 fn refusal(engine: &Engine, event: Event) -> Refusal {
     Refusal {
         time: Moment::now().wall_of(event.boot_ns),
@@ -354,15 +306,8 @@ fn add_daemon(report: serde_json::Value, since: Timestamp, maillog: &Maillog) ->
         pid: std::process::id(),
         since,
     });
-    status.follow = logs(maillog)
-        .iter()
-        .map(|path| {
-            format!(
-                "{}{}",
-                path.display(),
-                if path.exists() { "" } else { " (not there yet)" }
-            )
-        })
-        .collect();
+    status.attention.extend(maillog.attention());
+    status.follow = maillog.sources();
+    status.maillog = Some(maillog.state());
     serde_json::to_value(status).map_err(Failure::failed)
 }

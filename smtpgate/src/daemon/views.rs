@@ -143,6 +143,7 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
         sources: sources(config, &engine.assembled),
         bans: engine.bans.values().filter(|ban| in_force(ban, now)).count() as u64,
         follow: Vec::new(),
+        maillog: None,
         attention,
     })
 }

@@ -1,4 +1,4 @@
-//! The durable record of bans, offences, exceptions and log positions (SQLite).
+//! The durable record of bans, offences, exceptions, log positions and journal cursors (SQLite).
 //!
 //! One file per concern, all in one database, so that what belongs together is committed together: the offences that a
 //! stretch of log held, the bans that they led to, and the position up to which it was read. After a kill -9 the reading
@@ -9,6 +9,7 @@
 //! again, and lead to the same bans. An operator's ban of the last seconds has to be given again.
 
 mod bans;
+mod cursors;
 mod error;
 mod exceptions;
 mod offences;
@@ -29,7 +30,7 @@ pub use error::LedgerError;
 pub use exceptions::Exception;
 
 use crate::detect::Offence;
-use crate::maillog::Position;
+use crate::maillog::Reached;
 
 type Result<T> = std::result::Result<T, LedgerError>;
 
@@ -89,14 +90,18 @@ impl Ledger {
         &mut self,
         offences: &[Offence],
         bans: &[(Ban, Vec<String>)],
-        position: Option<&Position>,
+        position: Option<&Reached>,
         now: Timestamp,
     ) -> Result<()> {
         self.write("record offences in", |tx| {
             offences.iter().try_for_each(|offence| offences::insert(tx, offence))?;
             bans.iter()
                 .try_for_each(|(ban, evidence)| bans::insert(tx, ban, evidence))?;
-            position.map_or(Ok(()), |position| positions::put(tx, position, now))
+            match position {
+                Some(Reached::File(position)) => positions::put(tx, position, now),
+                Some(Reached::Journal(cursor)) => cursors::put(tx, cursor, now),
+                Some(Reached::Input) | None => Ok(()),
+            }
         })
     }
 

@@ -7,13 +7,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{LedgerError, Result};
 
 /// `SMTG`: says whose database it is (`PRAGMA application_id`).
-const APPLICATION: i64 = 0x534d_5447;
+pub(super) const APPLICATION: i64 = 0x534d_5447;
 
 /// Each brings the schema from the version that is its index to the next. Never change one; add one.
 ///
 /// Times are Unix milliseconds. Prefixes and addresses are text, for people with `sqlite3`; prefixes are canonical (no
 /// host bits, always with a length), so that equal ones are equal text. `until` NULL = for ever.
-const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE bans (
         id      INTEGER PRIMARY KEY,
         prefix  TEXT    NOT NULL,
@@ -63,7 +64,15 @@ const MIGRATIONS: [&str; 1] = ["
         note   TEXT    NOT NULL,
         PRIMARY KEY (prefix, gate)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE cursors (
+        journal BLOB    NOT NULL PRIMARY KEY,   -- 'journal', or 'journal:' and the folder
+        cursor  TEXT    NOT NULL,               -- __CURSOR of the last entry that was read
+        seen    INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Sets the connection up, and brings the schema to the present version.
 pub(super) fn prepare(db: &mut Connection, path: &Path) -> Result<()> {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::detect::{Past, Rule};
-use crate::maillog::Kind;
+use crate::maillog::{Cursor, Kind, Position, Reached};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -69,7 +69,7 @@ fn ledger_keeps_everything_over_a_restart() {
         .record(
             &offences,
             &[(v4.clone(), evidence.clone()), (v6.clone(), vec![])],
-            Some(&read),
+            Some(&Reached::File(read.clone())),
             at(1),
         )
         .unwrap();
@@ -206,7 +206,11 @@ fn ledger_exceptions_are_per_gate() {
 fn ledger_positions_are_per_file() {
     let (_folder, _, mut ledger) = fresh();
     let day = SignedDuration::from_hours(24);
-    let put = |ledger: &mut Ledger, position: &Position, now| ledger.record(&[], &[], Some(position), now).unwrap();
+    let put = |ledger: &mut Ledger, position: &Position, now| {
+        ledger
+            .record(&[], &[], Some(&Reached::File(position.clone())), now)
+            .unwrap()
+    };
     let (old, new, other) = (position("/a", 1, 10), position("/a", 2, 20), position("/b", 1, 30));
     put(&mut ledger, &old, at(0));
     put(&mut ledger, &new, at(1));
@@ -223,6 +227,26 @@ fn ledger_positions_are_per_file() {
         [other, new],
         "a file that was rotated away a month ago is forgotten"
     );
+}
+
+#[test]
+fn ledger_cursors_are_per_journal() {
+    let (_folder, _, mut ledger) = fresh();
+    let mut put = |journal: &str, cursor: &str| {
+        let reached = Reached::Journal(Cursor {
+            journal: journal.into(),
+            cursor: cursor.into(),
+        });
+        ledger
+            .record(&[offence("192.0.2.1", 0)], &[], Some(&reached), at(0))
+            .unwrap();
+    };
+    for (journal, cursor) in [("journal", "a"), ("journal:/j", "b"), ("journal", "c")] {
+        put(journal, cursor);
+    }
+    assert_eq!(ledger.cursor(Path::new("journal")).unwrap().as_deref(), Some("c"));
+    assert_eq!(ledger.cursor(Path::new("journal:/j")).unwrap().as_deref(), Some("b"));
+    assert_eq!(ledger.cursor(Path::new("journal:/k")).unwrap(), None);
 }
 
 #[test]
@@ -255,7 +279,12 @@ fn ledger_full_disk_changes_nothing() {
     let (_folder, path, mut ledger) = fresh();
     let read = position("/var/log/mail.log", 7, 100);
     ledger
-        .record(&[offence("192.0.2.1", 0)], &[], Some(&read), at(0))
+        .record(
+            &[offence("192.0.2.1", 0)],
+            &[],
+            Some(&Reached::File(read.clone())),
+            at(0),
+        )
         .unwrap();
     let pages: i64 = ledger.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     ledger.db.pragma_update(None, "max_page_count", pages).unwrap();
@@ -265,7 +294,12 @@ fn ledger_full_disk_changes_nothing() {
         ..read.clone()
     };
     let error = ledger
-        .record(&many, &[(ban("192.0.2.2/32", 0, None), vec![])], Some(&further), at(1))
+        .record(
+            &many,
+            &[(ban("192.0.2.2/32", 0, None), vec![])],
+            Some(&Reached::File(further.clone())),
+            at(1),
+        )
         .unwrap_err();
     assert!(matches!(error, LedgerError::Full { .. }), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
@@ -276,7 +310,9 @@ fn ledger_full_disk_changes_nothing() {
         .db
         .pragma_update(None, "max_page_count", i64::from(u32::MAX - 1))
         .unwrap();
-    ledger.record(&many, &[], Some(&further), at(1)).unwrap();
+    ledger
+        .record(&many, &[], Some(&Reached::File(further.clone())), at(1))
+        .unwrap();
     assert_eq!(
         ledger.positions().unwrap(),
         [further],
@@ -349,6 +385,25 @@ fn ledger_senseless_row_is_damage() {
     let error = ledger.live_bans(at(1)).unwrap_err();
     assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("192.0.2.1/99"), "{error}");
+}
+
+#[test]
+fn ledger_of_the_first_version_is_brought_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let first = Connection::open(&path).unwrap();
+    first.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    first
+        .pragma_update(None, "application_id", schema::APPLICATION)
+        .unwrap();
+    first.pragma_update(None, "user_version", 1).unwrap();
+    first
+        .execute("INSERT INTO positions VALUES (CAST('/a' AS BLOB), 1, 2, 3, 4, 5)", [])
+        .unwrap();
+    drop(first);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.positions().unwrap().len(), 1, "what it held is kept");
+    assert_eq!(ledger.cursor(Path::new("journal")).unwrap(), None);
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Log lines to events: follow, parse. Never decides anything.
+//! Log lines to events: follow (files, the journal, standard input), parse. Never decides anything.
 //!
 //! A grammar is one module a daemon: a table of message forms, each with the versions that write it and a line of it. An
 //! address is taken only from where the daemon itself writes it, never from text that a client chose.
 
 mod assp;
+mod batch;
 mod client;
 mod courier;
 mod cyrus;
@@ -17,6 +18,8 @@ mod groupware;
 mod header;
 #[cfg(test)]
 mod hostile;
+pub mod input;
+pub mod journal;
 mod kerio;
 mod open;
 mod opensmtpd;
@@ -25,6 +28,7 @@ mod parse;
 mod perdition;
 pub mod postfix;
 mod qmail;
+mod queue;
 mod reader;
 mod roundcube;
 mod saslauthd;
@@ -36,10 +40,12 @@ mod time;
 mod uwimap;
 pub mod weight;
 
+pub use batch::{Batch, Cursor, Reached};
 pub use event::{Daemon, Event, Kind, Session, Step};
-pub use follow::{Batch, Position, lines::Lines};
+pub use follow::{Position, lines::Lines};
 pub use open::open;
 pub use parse::{parse, time};
+pub use queue::{Batches, Lag};
 pub use reader::Reader;
 pub use test_log::{Read, test_log};
 pub use time::{Clock, LogTime};

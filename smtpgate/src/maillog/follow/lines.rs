@@ -9,12 +9,14 @@ pub const LINE_MAX: usize = 8192;
 #[derive(Debug, Default)]
 pub struct Lines {
     line: Vec<u8>,
+    cut: bool,
 }
 
 impl Lines {
     /// The next line, without its line end; also a last one that has none. `None` at the end.
     pub fn next_line(&mut self, from: &mut impl BufRead) -> io::Result<Option<&[u8]>> {
         self.line.clear();
+        self.cut = false;
         let mut any = false;
         loop {
             let chunk = from.fill_buf()?;
@@ -24,6 +26,7 @@ impl Lines {
             any = true;
             let end = memchr::memchr(b'\n', chunk);
             let text = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
+            self.cut |= self.line.len() + text.len() > LINE_MAX;
             keep(&mut self.line, text);
             let used = end.map_or(chunk.len(), |end| end + 1);
             from.consume(used);
@@ -31,6 +34,11 @@ impl Lines {
                 return Ok(Some(&self.line));
             }
         }
+    }
+
+    /// The line that was read last, and whether it was longer than is kept.
+    pub(in crate::maillog) fn last(&self) -> (&[u8], bool) {
+        (&self.line, self.cut)
     }
 }
 

@@ -109,6 +109,23 @@ impl Reading {
         self.before = before;
     }
 
+    /// How much was written beyond what was read.
+    pub(super) fn unread(&self) -> u64 {
+        self.len().map_or(0, |len| len.saturating_sub(self.scanned))
+    }
+
+    /// Leaves out what is unread, but for about the last `kept` bytes from the start of a line on. Returns how many bytes
+    /// were left out; none when no line ends there.
+    pub(super) fn skip(&mut self, kept: u64) -> io::Result<u64> {
+        let scanned = self.scanned;
+        let to = line_start(&self.file, self.len()?.saturating_sub(kept))?;
+        let Some(to) = to.filter(|to| *to > scanned) else {
+            return Ok(0);
+        };
+        self.seek(to)?;
+        Ok(to - scanned)
+    }
+
     /// Goes to the start.
     pub(super) fn restart(&mut self) {
         self.go_to(0, Vec::new());
@@ -194,6 +211,22 @@ fn before(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = vec![0; count];
     let got = read_at(file, &mut bytes, offset - count as u64)?;
     Ok((got == bytes.len()).then_some(bytes))
+}
+
+/// The start of the first line that begins at `from` or later. `None` when no line ends there.
+fn line_start(file: &File, from: u64) -> io::Result<Option<u64>> {
+    let mut at = from.saturating_sub(1);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let got = read_at(file, &mut buffer, at)?;
+        if got == 0 {
+            return Ok(None);
+        }
+        if let Some(end) = memchr::memchr(b'\n', buffer.get(..got).unwrap_or_default()) {
+            return Ok(Some(at + end as u64 + 1));
+        }
+        at += got as u64;
+    }
 }
 
 /// The last [`MARKED`] bytes.

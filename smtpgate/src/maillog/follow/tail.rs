@@ -7,11 +7,11 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::Start;
-use super::batch::Batch;
 use super::position::{FileId, Position};
 use super::read_back::read_back;
 use super::reading::{Found, Reading};
 use super::rotated::{Rotated, rotated};
+use crate::maillog::{Batch, Reached};
 
 /// A writer goes on with a renamed file until it is told to reopen; one that was quiet for so long was told.
 const QUIET: Duration = Duration::from_mins(5);
@@ -32,11 +32,18 @@ pub(super) struct Tail {
     known: Vec<Position>,
     /// The last error, so that it is told once.
     error: Option<String>,
+    /// Written, and not yet read.
+    pub(super) unread: u64,
+    /// Left out, and not yet told with a batch.
+    skipped: u64,
+    /// [`Start::behind`]
+    behind: u64,
 }
 
 impl Tail {
-    pub(super) fn new(path: PathBuf, positions: &[Position]) -> Self {
-        let known = positions
+    pub(super) fn new(path: PathBuf, start: &Start) -> Self {
+        let known = start
+            .positions
             .iter()
             .filter(|position| position.path == path)
             .cloned()
@@ -47,6 +54,9 @@ impl Tail {
             retired: Vec::new(),
             known,
             error: None,
+            unread: 0,
+            skipped: 0,
+            behind: start.behind,
         }
     }
 
@@ -209,6 +219,7 @@ impl Tail {
 
     /// Reads on, the oldest file first. `None` when there is nothing new.
     pub(super) fn read(&mut self) -> Option<Batch> {
+        self.catch_up();
         self.retired.retain(|reading| reading.grown.elapsed() < QUIET);
         let mut at = 0;
         while at < self.retired.len() {
@@ -239,6 +250,33 @@ impl Tail {
         }
     }
 
+    /// When the writing is too far ahead: leaves out the oldest of what is unread, so that the newest is not kept waiting.
+    fn catch_up(&mut self) {
+        let newest_first = || self.current.iter().chain(self.retired.iter().rev());
+        self.unread = newest_first().map(Reading::unread).sum();
+        if self.unread <= self.behind {
+            return;
+        }
+        let (mut room, mut skipped) = (self.behind / 4, 0);
+        for reading in self.current.iter_mut().chain(self.retired.iter_mut().rev()) {
+            let unread = reading.unread();
+            if unread > room {
+                skipped += reading.skip(room).unwrap_or(0);
+            }
+            room = room.saturating_sub(unread);
+        }
+        if skipped > 0 {
+            warn!(
+                path = %self.path.display(),
+                "the log was {} MiB ahead of its reading: the oldest {} MiB are left out",
+                self.unread >> 20,
+                skipped >> 20
+            );
+        }
+        self.skipped += skipped;
+        self.unread = self.unread.saturating_sub(skipped);
+    }
+
     /// Reads one chunk of a retired file, or of the current one.
     fn read_one(&mut self, at: usize) -> (io::Result<Found>, Option<Batch>) {
         let Some(reading) = self.retired.get_mut(at).or(self.current.as_mut()) else {
@@ -252,12 +290,15 @@ impl Tail {
         }
         let position = reading.position(&self.path);
         self.remember(&position);
+        self.unread = self.unread.saturating_sub(bytes.len() as u64);
         (
             found,
             Some(Batch {
-                position,
+                position: Reached::File(position),
                 backlog,
                 cut,
+                unread: self.unread,
+                skipped: std::mem::take(&mut self.skipped),
                 bytes,
             }),
         )

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::maillog::Reached;
 
 const NOW: &str = "2026-11-24T12:00:00Z";
 
@@ -24,11 +25,20 @@ fn start(paths: &[&Path], positions: Vec<Position>) -> Start {
             now,
             zone: TimeZone::UTC,
         },
+        behind: BEHIND,
     }
 }
 
 fn line(number: u32) -> String {
     format!("Nov 24 11:59:59 mx1 postfix/smtpd[1]: line {number}\n")
+}
+
+fn remember(positions: &mut Vec<Position>, reached: Reached) {
+    let Reached::File(position) = reached else {
+        panic!("a file has a position: {reached:?}")
+    };
+    positions.retain(|known| known.id() != position.id());
+    positions.push(position);
 }
 
 /// A log in a folder of its own, its writer, and a follower that looks when it is told to.
@@ -96,8 +106,7 @@ impl Log {
                 read.push(String::from_utf8(line.to_vec()).unwrap());
                 backlog.push(batch.backlog);
             }
-            positions.retain(|known| known.id() != batch.position.id());
-            positions.push(batch.position);
+            remember(positions, batch.position);
             true
         });
     }
@@ -107,8 +116,7 @@ impl Log {
         if let Some(batch) = self.tails[0].read() {
             self.read
                 .extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
-            self.positions.retain(|known| known.id() != batch.position.id());
-            self.positions.push(batch.position);
+            remember(&mut self.positions, batch.position);
         }
         self.tails.clear();
     }
@@ -411,6 +419,58 @@ fn maillog_follow_cuts_long_lines() {
 }
 
 #[test]
+fn maillog_follow_does_not_let_the_newest_wait() {
+    const LINE: u64 = 53;
+    let wait = |lines: u32, kept: std::ops::RangeInclusive<u64>, happens: fn(&mut Log)| {
+        let mut log = Log::new();
+        log.start.behind = 400_000;
+        log.begin();
+        log.write(5);
+        log.look();
+        log.tails.clear();
+        log.write(lines);
+        happens(&mut log);
+        log.begin();
+        let before = log.read.len() as u64;
+        let mut skipped = 0;
+        let (read, start) = (&mut log.read, &log.start);
+        look(&mut log.tails, start, &mut |batch| {
+            skipped += batch.skipped;
+            read.extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
+            true
+        });
+        let got = read.len() as u64 - before;
+        assert!(kept.contains(&got), "{got} lines of {lines}");
+        let written = u64::from(log.written) - 5;
+        assert_eq!(skipped > 0, got < written);
+        let left_out = (written - got) * LINE;
+        assert!(
+            skipped.abs_diff(left_out) < left_out / 10 + 1,
+            "{skipped} against {left_out}"
+        );
+        // The last ones, whole and in their order.
+        let last = (u64::from(log.written) - got..u64::from(log.written)).map(|n| line(u32::try_from(n).unwrap()));
+        assert!(
+            read.iter()
+                .skip(usize::try_from(before).unwrap())
+                .eq(last.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().iter())
+        );
+    };
+    wait(7000, 7000..=7000, |_| {});
+    wait(12_000, 1800..=2100, |_| {});
+    wait(12_000, 1800..=2100, |log| {
+        log.rename();
+        log.create();
+        log.write(100);
+    });
+    wait(12_000, 1800..=2100, |log| {
+        log.rename();
+        log.create();
+        log.write(12_000);
+    });
+}
+
+#[test]
 fn maillog_follow_one_file_under_two_names_once() {
     let folder = tempfile::tempdir().unwrap();
     let (path, link) = (folder.path().join("mail.log"), folder.path().join("maillog"));
@@ -449,14 +509,14 @@ fn maillog_follow_by_inotify() {
     let mut receive = |until: u32| {
         let deadline = Instant::now() + Duration::from_secs(20);
         while got < until {
-            match batches.try_recv() {
-                Ok(batch) => {
+            match batches.try_next() {
+                Some(batch) => {
                     for text in batch.lines() {
                         assert_eq!(text, line(got).trim_end().as_bytes());
                         got += 1;
                     }
                 }
-                Err(_) => {
+                None => {
                     assert!(Instant::now() < deadline, "line {got} of {until} does not come");
                     std::thread::sleep(Duration::from_millis(1));
                 }
