@@ -54,6 +54,10 @@ enum Verdict<'a> {
 /// The last one is genuine when a whole message follows it, because no message ends in free text without a closing
 /// parenthesis. Else all must agree on the address, or nobody is blamed.
 fn passdb(message: &[u8]) -> Option<Reading<'_>> {
+    if message.starts_with(b"pam_") {
+        // A PAM module's line has no tag: all that looks like one is the client's.
+        return None;
+    }
     let mut found: Option<Reading<'_>> = None;
     let mut seen: Option<IpAddr> = None;
     let mut disputed = false;

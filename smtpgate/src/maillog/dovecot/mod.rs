@@ -27,7 +27,14 @@ pub(super) fn read<'a>(program: &'a [u8], message: &'a [u8]) -> Option<Reading<'
         match service(message) {
             Some((name, text)) if name.ends_with(b"-login") => find(LOGIN, level(text)?),
             Some((b"auth" | b"auth-worker", text)) => find(AUTH, level(text)?),
-            _ => find(AUTH, message),
+            // A request of 2.4, or a PAM module.
+            _ if [&b"auth("[..], b"auth-worker(", b"pam_"]
+                .iter()
+                .any(|start| message.starts_with(start)) =>
+            {
+                find(AUTH, message)
+            }
+            _ => None,
         }
     } else if program.ends_with(b"-login") {
         find(LOGIN, level(message)?)

@@ -308,6 +308,8 @@ fn maillog_dovecot_blames_nobody_in_doubt() {
         // USER is `x,198.51.100.7): Password mismatch (given password: `, or the password is what looks like a tag.
         "auth: sql(x,198.51.100.7): Password mismatch (given password: ,192.0.2.1): Password mismatch (given password: y)",
         "auth: pam_unix(dovecot:auth): authentication failure; tty=dovecot ruser=x rhost=198.51.100.7 rhost=192.0.2.1",
+        "auth: pam_unix(dovecot:auth): authentication failure; tty=dovecot ruser=,198.51.100.7): unknown user rhost=",
+        "lmtp(x,198.51.100.7): Password mismatch",
     ] {
         let line = format!("Nov 24 02:27:08 mx1 dovecot: {rest}");
         let event = parse(line.as_bytes());
@@ -344,7 +346,7 @@ fn cut(text: &str, length: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(6_000))]
 
     /// Whatever stands in the fields that a client supplies, the address is Dovecot's own, or there is none.
     #[test]
