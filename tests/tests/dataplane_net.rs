@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use smtpgate::dataplane::{Changes, Cut, Layer, cut, default_routes, interfaces};
 use smtpgate_tests::gated::{ALLOWED, ALLOWED6, FOREIGN, HOST, Pair};
 use smtpgate_tests::lab::netns::Netns;
@@ -109,7 +110,12 @@ fn dataplane_net_cuts_the_connections_of_a_banned_source_and_no_others() {
     .map(|(name, listener, source, host)| (name, Open::new(&pair, listener, source, host).unwrap()))
     .into();
     let is_gated = |port| [25, 465].contains(&port);
-    let cut = |prefix: &str| pair.host.run(|| Ok(cut(prefix.parse()?, is_gated)?)).unwrap();
+    let cut = |prefix: &str| {
+        let prefix: IpNet = prefix.parse().unwrap();
+        pair.host
+            .run(|| Ok(cut(|address| prefix.contains(&address), is_gated)?))
+            .unwrap()
+    };
     assert_eq!(cut("192.0.2.99/32"), Cut::Done(0), "who has no connection");
     assert!(open.iter_mut().all(|(_, open)| open.alive()));
     assert_eq!(cut(&format!("{ALLOWED}/32")), Cut::Done(2));

@@ -43,36 +43,46 @@ pub(super) struct UnbanArgs {
 }
 
 /// Prefixes in one request: what keeps it far below the protocol's size limit.
-const A_REQUEST: usize = 4096;
+const A_REQUEST: usize = 200_000;
 
 pub(super) fn ban(global: &Global, output: &Output, args: BanArgs) -> Result<(), Failure> {
-    let prefixes = read(args.prefixes)?;
-    for some in prefixes.chunks(A_REQUEST) {
+    let mut all: Option<Banned> = None;
+    for some in read(args.prefixes)?.chunks(A_REQUEST) {
         let request = Request::Ban {
             prefixes: some.to_vec(),
             seconds: args.length.map(|length| length.as_secs()),
             reason: args.reason.clone(),
         };
         let banned: Banned = ask(global, request)?;
-        output.document(&banned, |banned| {
-            let until = banned.until.map_or_else(
-                || "until `smtpgate unban`".to_owned(),
-                |end| format!("until {}", when(end)),
-            );
-            let mut text = match banned.banned.as_slice() {
-                [] => "nothing to ban\n".to_owned(),
-                [one] => format!("banned {} {until}\n", prefix(one)),
-                many => format!("banned {} addresses and prefixes {until}\n", many.len()),
-            };
-            if banned.cut > 0 {
-                text.push_str(&format!("cut {} open connection(s)\n", banned.cut));
+        match &mut all {
+            None => all = Some(banned),
+            Some(all) => {
+                all.banned.extend(banned.banned);
+                all.cut += banned.cut;
+                all.notes.extend(banned.notes);
             }
-            if !banned.in_kernel {
-                text.push_str("the gate is not loaded: they will be refused once it is (`smtpgate run` or `load`)\n");
-            }
-            with_notes(text, &banned.notes)
-        });
+        }
     }
+    let Some(banned) = all else {
+        return Err(Failure::Usage("nothing to ban was given".to_owned()));
+    };
+    output.document(&banned, |banned| {
+        let until = banned.until.map_or_else(
+            || "until `smtpgate unban`".to_owned(),
+            |end| format!("until {}", when(end)),
+        );
+        let mut text = match banned.banned.as_slice() {
+            [one] => format!("banned {} {until}\n", prefix(one)),
+            many => format!("banned {} addresses and prefixes {until}\n", many.len()),
+        };
+        if banned.cut > 0 {
+            text.push_str(&format!("cut {} open connection(s)\n", banned.cut));
+        }
+        if !banned.in_kernel {
+            text.push_str("the gate is not loaded: they will be refused once it is (`smtpgate run` or `load`)\n");
+        }
+        with_notes(text, &banned.notes)
+    });
     Ok(())
 }
 
@@ -91,17 +101,23 @@ pub(super) fn unban(global: &Global, output: &Output, args: UnbanArgs) -> Result
             })
             .collect()
     };
+    let mut all = Unbanned {
+        unbanned: Vec::new(),
+        notes: Vec::new(),
+    };
     for request in requests {
         let unbanned: Unbanned = ask(global, request)?;
-        output.document(&unbanned, |unbanned| {
-            let text = match unbanned.unbanned.as_slice() {
-                [] => "nothing was banned\n".to_owned(),
-                [one] => format!("no longer banned: {}\n", prefix(one)),
-                many => format!("no longer banned: {} addresses and prefixes\n", many.len()),
-            };
-            with_notes(text, &unbanned.notes)
-        });
+        all.unbanned.extend(unbanned.unbanned);
+        all.notes.extend(unbanned.notes);
     }
+    output.document(&all, |all| {
+        let text = match all.unbanned.as_slice() {
+            [] => "nothing was banned\n".to_owned(),
+            [one] => format!("no longer banned: {}\n", prefix(one)),
+            many => format!("no longer banned: {} addresses and prefixes\n", many.len()),
+        };
+        with_notes(text, &all.notes)
+    });
     Ok(())
 }
 

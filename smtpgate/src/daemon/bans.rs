@@ -15,6 +15,7 @@ use super::{
     report::{Applied, Banned, Unbanned},
 };
 use crate::{
+    config::Mode,
     dataplane::{self, Cut},
     detect::{Alarm, Detector, Known, Observed, Past},
     ledger::{Ban, Exception, Ledger, Origin},
@@ -137,26 +138,30 @@ impl Engine {
         if compile { self.recompile() } else { Ok(()) }
     }
 
-    /// Destroys the banned sources' established connections to gated ports; returns how many.
+    /// Destroys the banned sources' established connections to the ports of gates that enforce, but no trusted one's;
+    /// returns how many.
     fn cut(&self, bans: &[Evidenced]) -> u64 {
-        let gated = |port: u16| self.config.gates.iter().any(|gate| gate.ports.contains(&port));
-        let mut cut = 0;
-        for (ban, _) in bans {
-            match dataplane::cut(ban.prefix, gated) {
-                Ok(Cut::Done(sockets)) => cut += sockets as u64,
-                Ok(Cut::Unsupported) => {
-                    tracing::warn!(
-                        "this kernel cannot cut connections (no INET_DIAG_DESTROY); those that are open stay open"
-                    );
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!("the open connections of {} could not be cut: {error}", ban.prefix);
-                    break;
-                }
+        let gated = |port: u16| {
+            let mut enforcing = self.config.gates.iter().filter(|gate| gate.mode == Mode::Enforce);
+            enforcing.any(|gate| gate.ports.contains(&port))
+        };
+        let banned = |address: IpAddr| {
+            bans.iter().any(|(ban, _)| ban.prefix.contains(&address))
+                && self.assembled.trusted_by(address.into()).is_none()
+        };
+        match dataplane::cut(banned, gated) {
+            Ok(Cut::Done(sockets)) => sockets as u64,
+            Ok(Cut::Unsupported) => {
+                tracing::warn!(
+                    "this kernel cannot cut connections (no INET_DIAG_DESTROY); those that are open stay open"
+                );
+                0
+            }
+            Err(error) => {
+                tracing::warn!("the open connections of banned sources could not be cut: {error}");
+                0
             }
         }
-        cut
     }
 
     /// Lifts exactly these bans, or every one.
@@ -315,6 +320,7 @@ impl Engine {
             offences.extend(observed.offence.take());
             bans.extend(self.act(observed, arrival));
         }
+        self.cut_live(&bans, arrival);
         self.readers.insert(batch.position.source().to_owned(), reader);
         if let Err(error) = self.ledger.record(&offences, &bans, Some(&batch.position), arrival) {
             tracing::error!("{error}; bans hold in the kernel, but a restart would not know of them");
@@ -329,6 +335,7 @@ impl Engine {
         if bans.is_empty() {
             return;
         }
+        self.cut_live(&bans, now);
         if let Err(error) = self.ledger.record(&[], &bans, None, now) {
             tracing::error!("{error}; bans hold in the kernel, but a restart would not know of them");
         }
@@ -338,11 +345,7 @@ impl Engine {
     fn act(&mut self, observed: Observed, now: Timestamp) -> Vec<Evidenced> {
         let bans: Vec<Evidenced> = observed.bans.into_iter().map(Into::into).collect();
         // Of a log that is read back, a ban that would be over by now is history only.
-        let live: Vec<Evidenced> = bans
-            .iter()
-            .filter(|(ban, _)| ban.until.is_none_or(|until| until > now))
-            .cloned()
-            .collect();
+        let live = live(&bans, now);
         if !live.is_empty() {
             self.enforce_and_tell(&live);
         }
@@ -365,11 +368,20 @@ impl Engine {
             }
             return;
         }
-        let cut = self.cut(bans);
         for (ban, evidence) in bans {
             let until = ban.until.map(|until| until.to_string()).unwrap_or_default();
-            tracing::info!(prefix = %ban.prefix, %until, cut, "banned {}: {}", ban.prefix, ban.reason);
+            tracing::info!(prefix = %ban.prefix, %until, "banned {}: {}", ban.prefix, ban.reason);
             self.hooks.ban(&self.config.hooks, ban, evidence);
+        }
+    }
+
+    /// Cuts the connections of bans that the kernel enforces by now: once for all of them, since the kernel lists every
+    /// connection for it.
+    fn cut_live(&self, bans: &[Evidenced], now: Timestamp) {
+        let live = live(bans, now);
+        if !live.is_empty() {
+            let cut = self.cut(&live);
+            tracing::debug!("{cut} open connection(s) of {} banned source(s) were cut", live.len());
         }
     }
 
@@ -454,6 +466,12 @@ impl Known for Facts<'_> {
 /// The prefixes that hold `prefix` among others, the narrowest first.
 pub(super) fn wider_than(prefix: IpNet) -> impl Iterator<Item = IpNet> {
     std::iter::successors(prefix.supernet(), IpNet::supernet)
+}
+
+/// Bans that are not over yet.
+fn live(bans: &[Evidenced], now: Timestamp) -> Vec<Evidenced> {
+    let holds = |(ban, _): &&Evidenced| ban.until.is_none_or(|until| until > now);
+    bans.iter().filter(holds).cloned().collect()
 }
 
 /// Shortest IPv4 prefix that can be banned: the largest block that the registries ever gave to one holder.

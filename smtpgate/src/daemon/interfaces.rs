@@ -42,13 +42,15 @@ impl Engine {
         for name in wanted {
             match plane.attach(name) {
                 Ok(attachment) if attachment.mode == AttachMode::Native => {}
-                Ok(attachment) => {
-                    let mut note = format!("{name} is guarded in {} mode", attachment.mode);
-                    if !attachment.passed_over.is_empty() {
-                        note.push_str(&format!(" ({})", attachment.passed_over.join("; ")));
-                    }
-                    notes.push(note);
-                }
+                Ok(attachment) => notes.push(format!(
+                    "{name} is guarded in {} mode, which costs more a packet than native XDP{}",
+                    attachment.mode,
+                    attachment
+                        .passed_over
+                        .iter()
+                        .map(|why| format!("; {why}"))
+                        .collect::<String>()
+                )),
                 Err(error @ dataplane::Error::NoInterface { .. }) => {
                     unguarded.push(format!("{error}; it is guarded as soon as it is there"));
                 }

@@ -13,7 +13,7 @@ use super::failure::Failure;
 pub const VERSION: u32 = 1;
 
 /// Bytes of one request at the most.
-pub const REQUEST_MAX: u64 = 1 << 20;
+pub const REQUEST_MAX: u64 = 16 << 20;
 
 /// A request as it goes over the socket.
 #[derive(Clone, Debug, Serialize, Deserialize)]

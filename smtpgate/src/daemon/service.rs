@@ -114,6 +114,9 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
     watch.follow(engine, &changed);
     let mut revision = engine.revision;
     let mut maillog = Maillog::follow(engine)?;
+    for line in views::introduction(engine)? {
+        tracing::info!("{line}");
+    }
     audience.ready(&applied);
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 

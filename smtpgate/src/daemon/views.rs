@@ -21,7 +21,7 @@ use crate::{
     dataplane::{AttachMode, Dataplane},
     ledger,
     policy::{evaluate::evaluate, intent::Ban},
-    sources::Sources,
+    sources::{Sources, Spec},
 };
 
 /// A country table older than this is worth a word: addresses change hands by some per cent a year.
@@ -109,17 +109,9 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
     }
     attention.extend(engine.assembled.warnings(config));
     let now = Timestamp::now();
-    for listed in &engine.assembled.listed {
-        if let Some(date) = listed.resolved.date
-            && listed.resolved.spec.to_string().starts_with("country:")
-        {
-            let days = now.duration_since(date).as_hours() / 24;
-            if days > OLD_DATA_DAYS {
-                attention.push(format!(
-                    "{} is {days} days old ({}); {}",
-                    listed.resolved.spec, listed.resolved.origin, HOW_TO_RENEW
-                ));
-            }
+    for (text, days) in countries(engine, now) {
+        if days > OLD_DATA_DAYS {
+            attention.push(text);
         }
     }
     attention.dedup();
@@ -148,8 +140,41 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
     })
 }
 
+/// What the daemon says of itself when it begins: where it stands guard, and how old its data is.
+pub(super) fn introduction(engine: &Engine) -> Result<Vec<String>, Failure> {
+    let attachments = engine.plane.as_ref().map_or(Ok(Vec::new()), Dataplane::attachments);
+    let mut lines: Vec<String> = attachments
+        .map_err(Failure::failed)?
+        .iter()
+        .map(|attachment| format!("{} is guarded in {} mode", attachment.interface, attachment.mode))
+        .collect();
+    lines.extend(countries(engine, Timestamp::now()).into_iter().map(|(text, _)| text));
+    Ok(lines)
+}
+
+/// Each `country:` source once: its data's age in words, and in days.
+fn countries(engine: &Engine, now: Timestamp) -> Vec<(String, i64)> {
+    let mut found: Vec<(String, i64)> = Vec::new();
+    for Listed { resolved, .. } in &engine.assembled.listed {
+        let (Spec::Country(_), Some(date)) = (&resolved.spec, resolved.date) else {
+            continue;
+        };
+        let days = now.duration_since(date).as_hours() / 24;
+        let text = format!(
+            "{} is from {} of {}, {days} days old; for newer data, {HOW_TO_RENEW}",
+            resolved.spec,
+            resolved.origin,
+            day(date)
+        );
+        if found.iter().all(|(known, _)| *known != text) {
+            found.push((text, days));
+        }
+    }
+    found
+}
+
 /// How to have fresher data than the built-in.
-pub(super) const HOW_TO_RENEW: &str = "put a MaxMind-format country database into /usr/share/GeoIP or /var/lib/GeoIP, or name one: [geoip] database = \"PATH\"";
+const HOW_TO_RENEW: &str = "put a MaxMind-format country database into /usr/share/GeoIP or /var/lib/GeoIP, or name one: [geoip] database = \"PATH\"";
 
 /// The gates that only observe, as the kernel has it; none where nothing is loaded.
 fn observing(engine: &Engine) -> Result<u32, Failure> {

@@ -6,7 +6,6 @@
 use std::io;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use netlink_packet_core::Parseable as _;
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
@@ -27,25 +26,21 @@ pub enum Cut {
     Unsupported,
 }
 
-/// Destroys the TCP connections between `prefix` and the local ports that `gated` names. A connection that ends
-/// meanwhile is not counted.
-pub fn cut(prefix: IpNet, gated: impl Fn(u16) -> bool) -> Result<Cut, Error> {
-    let prefix = prefix.trunc();
+/// Destroys the TCP connections of the far ends that `banned` names to the local ports that `gated` names. Mapped
+/// addresses are asked for as the IPv4 addresses they are. A connection that ends meanwhile is not counted.
+pub fn cut(banned: impl Fn(IpAddr) -> bool, gated: impl Fn(u16) -> bool) -> Result<Cut, Error> {
     let mut netlink = Netlink::open(NETLINK_SOCK_DIAG).map_err(Error::netlink("open a socket for sock_diag"))?;
     let mut destroyed = 0;
     for family in [AF_INET, AF_INET6] {
-        // A socket that listens on :: holds IPv4 connections as mapped addresses.
-        if family == AF_INET && matches!(prefix, IpNet::V6(_)) {
-            continue;
-        }
         let connections = match connections(&mut netlink, family)? {
             Some(connections) => connections,
-            // A kernel without IPv6 has no sockets that could hold mapped addresses.
-            None if family == AF_INET6 && matches!(prefix, IpNet::V4(_)) => continue,
+            // A kernel without IPv6 has no such sockets.
+            None if family == AF_INET6 => continue,
             None => return Ok(Cut::Unsupported),
         };
         for (family, id) in connections {
-            if !concerns(&prefix, &id) || !gated(id.source_port) {
+            // A socket that listens on :: holds IPv4 connections as mapped addresses (RFC 4291 2.5.5.2).
+            if !gated(id.source_port) || !banned(id.destination_address.to_canonical()) {
                 continue;
             }
             let message = SockDiagMessage::InetRequest(request(family, id));
@@ -94,39 +89,5 @@ fn request(family: u8, socket_id: SocketId) -> InetRequest {
             | StateFlags::LAST_ACK
             | StateFlags::CLOSING,
         socket_id,
-    }
-}
-
-/// Whether a connection's far end lies in the prefix, also as a mapped address (RFC 4291 2.5.5.2).
-fn concerns(prefix: &IpNet, id: &SocketId) -> bool {
-    let remote = match id.destination_address {
-        IpAddr::V6(address) => address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4),
-        address => address,
-    };
-    prefix.contains(&remote)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dataplane_cut_knows_whom_a_connection_concerns() {
-        for (prefix, remote, expected) in [
-            ("192.0.2.1/32", "192.0.2.1", true),
-            ("192.0.2.0/24", "192.0.2.200", true),
-            ("192.0.2.0/24", "198.51.100.1", false),
-            ("192.0.2.1/32", "::ffff:192.0.2.1", true),
-            ("192.0.2.1/32", "::ffff:192.0.2.2", false),
-            ("2001:db8::/64", "2001:db8::1", true),
-            ("2001:db8::/64", "2001:db8:1::1", false),
-            ("::/0", "::ffff:192.0.2.1", false),
-        ] {
-            let id = SocketId {
-                destination_address: remote.parse().unwrap(),
-                ..SocketId::new_v6()
-            };
-            assert_eq!(concerns(&prefix.parse().unwrap(), &id), expected, "{prefix} {remote}");
-        }
     }
 }
