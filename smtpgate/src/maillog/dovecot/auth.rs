@@ -166,7 +166,7 @@ const DISALLOWED: &[u8] = b"Username character disallowed by auth_username_chars
 /// A failed login by `backend`: a passdb, or a mechanism that failed before one was asked.
 fn failure(backend: &[u8], text: &[u8]) -> Option<Verdict<'static>> {
     // Details may follow in parentheses; with `auth_verbose_passwords` the password, plain or hashed.
-    const VERDICTS: [(&[u8], u16); 11] = [
+    const VERDICTS: [(&[u8], u16); 10] = [
         (b"unknown user", weight::UNKNOWN_LOGIN),
         (b"Unknown user", weight::UNKNOWN_LOGIN),
         (b"Password mismatch", weight::PASSWORD),
@@ -189,18 +189,19 @@ fn failure(backend: &[u8], text: &[u8]) -> Option<Verdict<'static>> {
             b"pam_authenticate() failed: Have exhausted maximum number of retries for service",
             weight::PASSWORD,
         ),
-        (b"Authentication failure due to policy server refusal", weight::PASSWORD),
     ];
-    const OPEN: [(&[u8], u16); 6] = [
+    // What follows these is free text, or there are several ends.
+    const OPEN: [(&[u8], u16); 10] = [
         (DISALLOWED, weight::UNKNOWN_LOGIN),
         (b"Username contains too many @ characters", weight::UNKNOWN_LOGIN),
-        (b"allow_nets check failed: ", weight::PASSWORD),
-        (
-            b"Attempted master login with no configured master passdbs",
-            weight::UNKNOWN_LOGIN,
-        ),
+        (b"Attempted master login with no ", weight::UNKNOWN_LOGIN),
         (b"Empty username", weight::UNKNOWN_LOGIN),
         (b"empty username", weight::UNKNOWN_LOGIN),
+        (b"allow_nets check failed: ", weight::PASSWORD),
+        (b"allow_real_nets check failed: ", weight::PASSWORD),
+        (b"Authentication failure due to policy server refusal", weight::PASSWORD),
+        (b"Attempted login with password having illegal chars", weight::PASSWORD),
+        (b"oauth2 failed: Invalid token", weight::PASSWORD),
     ];
     let name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if backend.is_empty() || !backend.iter().all(name) {

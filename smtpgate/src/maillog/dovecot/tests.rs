@@ -252,6 +252,13 @@ fn maillog_dovecot_lines() {
             Some("bob"),
         ),
         (
+            "policy server, with its message",
+            "mx1 dovecot: auth(bob,192.0.2.1,sasl:plain)<x>: policy: Authentication failure due to policy server refusal: go away",
+            Kind::AuthFailed,
+            weight::PASSWORD,
+            Some("bob"),
+        ),
+        (
             "PAM itself",
             "mx1 auth: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=bob \
              rhost=192.0.2.1",

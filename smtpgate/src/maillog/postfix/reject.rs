@@ -119,7 +119,7 @@ enum Class {
 /// What is refused, and the reason that follows. `<WHAT>: RULE rejected: REASON`, with WHAT free text; or without WHAT.
 /// A client that puts a rule into WHAT changes what it is itself refused for, and nothing else.
 fn classified(text: &[u8]) -> (Class, &[u8]) {
-    const RULES: [(&[u8], Class); 14] = [
+    const RULES: [(&[u8], Class); 15] = [
         (b"Relay access denied", Class::Relay),
         (b"Recipient address rejected: ", Class::Recipient),
         (b"Sender address rejected: ", Class::Sender),
@@ -130,6 +130,7 @@ fn classified(text: &[u8]) -> (Class, &[u8]) {
         (b"End-of-data rejected: ", Class::Data),
         (b"Etrn command rejected: ", Class::Data),
         (b"Protocol error", Class::Protocol),
+        (b"Error: SMTP protocol synchronization", Class::Protocol),
         (b"too many connections", Class::Limit),
         (b"No client certificate presented", Class::Client),
         (b"Client certificate not trusted", Class::Client),

@@ -86,6 +86,12 @@ pub(super) static FORMS: &[Form] = &[
         read: bad_address,
     },
     Form {
+        name: "bad_bdat",
+        versions: "3.4 and later",
+        sample: "NOQUEUE: malformed BDAT command syntax from unknown[192.0.2.1]: BDAT x",
+        read: bad_bdat,
+    },
+    Form {
         name: "tls_failed",
         versions: "2.2 and later",
         sample: "SSL_accept error from unknown[192.0.2.1]: lost connection",
@@ -173,6 +179,8 @@ fn accepted(message: &[u8]) -> Option<Reading<'_>> {
 /// or a client that does not trust our certificate. One that left before AUTH was answered learned nothing about the
 /// password; a phone does this, and every client does while the password backend hangs.
 fn ended(message: &[u8]) -> Option<Reading<'_>> {
+    // With a queue id before it, or `NOQUEUE`, since 3.10.
+    let message = queue_id(message).map_or(message, |(_, rest)| rest);
     let (too_many, rest) = if let Some(rest) = message.strip_prefix(b"lost connection after ") {
         (false, rest)
     } else if let Some(rest) = message.strip_prefix(b"timeout after ") {
@@ -254,6 +262,18 @@ fn bad_address(message: &[u8]) -> Option<Reading<'_>> {
     let (address, rest) = client(message.strip_prefix(b"warning: Illegal address syntax from ")?)?;
     let reading = Reading::blame(Kind::ProtocolAbuse, weight::REJECTED).by(address);
     rest.starts_with(b" in ").then_some(reading)
+}
+
+/// `QUEUEID: malformed BDAT command syntax from CLIENT: TEXT`, and others.
+fn bad_bdat(message: &[u8]) -> Option<Reading<'_>> {
+    const WHAT: [&[u8]; 3] = [
+        b"malformed BDAT command syntax from ",
+        b"null BDAT request from ",
+        b"too much BDAT content -- disabling further input from ",
+    ];
+    let (_, rest) = queue_id(message)?;
+    let (address, _) = client(WHAT.iter().find_map(|what| rest.strip_prefix(*what))?)?;
+    Some(Reading::blame(Kind::ProtocolAbuse, weight::ERRORS).by(address))
 }
 
 /// `SSL_accept error from CLIENT: REASON`. A client that does not trust our certificate looks the same: no offence, or an

@@ -249,6 +249,13 @@ fn maillog_postfix_lines() {
             0,
         ),
         (
+            "lost, as 3.10 has it",
+            "smtpd",
+            "NOQUEUE: lost connection after CONNECT from host.example[192.0.2.1]",
+            Kind::DdosConnect,
+            weight::NOTHING,
+        ),
+        (
             "AUTH rate",
             "submission/smtpd",
             "warning: AUTH command rate limit exceeded: 21 from unknown[192.0.2.1] for service submission",
