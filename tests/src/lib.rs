@@ -7,4 +7,5 @@ pub mod gated;
 pub mod kernels;
 pub mod lab;
 pub mod packets;
+pub mod reader;
 pub mod tun;

@@ -37,7 +37,7 @@ struct Step {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut steps = Steps { done: Vec::new() };
     steps.run("what it needs", || {
-        tools::install(&[tools::LAB, tools::KERNELS].concat())
+        tools::install(&[tools::LAB, tools::LOGS, tools::KERNELS].concat())
     });
     if args.filter.is_none() {
         steps.run("format", || {

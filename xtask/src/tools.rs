@@ -19,6 +19,13 @@ pub(crate) const LAB: &[Tool] = &[
     ("debootstrap", "debootstrap"),
 ];
 
+/// What writes mail logs as real hosts have them.
+pub(crate) const LOGS: &[Tool] = &[
+    ("logrotate", "logrotate"),
+    ("journalctl", "systemd"),
+    ("systemd-journal-remote", "systemd-journal-remote"),
+];
+
 /// What boots other kernels.
 pub(crate) const KERNELS: &[Tool] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
@@ -129,7 +136,7 @@ pub(crate) fn install(tools: &[Tool]) -> Result<()> {
 fn on_path(program: &str) -> bool {
     // System programs are not on every user's path.
     let path = env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
+    let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/lib/systemd"].map(Into::into);
     env::split_paths(&path)
         .chain(usual)
         .any(|folder| folder.join(program).is_file())

@@ -202,7 +202,7 @@ impl Drop for Gate<'_> {
 }
 
 /// `smtpgate`, as built beside this very program.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let beside = this
         .ancestors()

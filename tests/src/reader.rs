@@ -1,0 +1,201 @@
+//! The daemon as a reader of the mail log: a host with no mail service of its own, whose log a test writes line by line,
+//! and the ledger, which tells what was read. Every line is an offence of an address of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use smtpgate::ledger::Ledger;
+use tempfile::TempDir;
+
+use crate::gated::{BpfFs, Pair};
+use crate::lab::gate::binary;
+
+/// How long the daemon may need for what was written.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who commits offence `number`: everybody has a /32, so that nobody's neighbours count with him.
+#[must_use]
+pub fn offender(number: u32) -> Ipv6Addr {
+    Ipv6Addr::from((0x2a00_0000_u128 + u128::from(number)) << 96 | 1)
+}
+
+/// What Postfix says of it, without the header.
+#[must_use]
+pub fn message(number: u32) -> String {
+    format!(
+        "warning: unknown[{}]: SASL LOGIN authentication failed: UGFzc3dvcmQ6, sasl_username=user{number}",
+        offender(number)
+    )
+}
+
+/// The daemon on a host in a network namespace of its own.
+#[derive(Debug)]
+pub struct Reader {
+    pair: Pair,
+    bpffs: BpfFs,
+    folder: TempDir,
+    daemon: Option<Child>,
+}
+
+impl Reader {
+    /// A host without a daemon yet. The folder is for logs too.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            bpffs: BpfFs::mount()?,
+            pair: Pair::new()?,
+            folder: tempfile::tempdir()?,
+            daemon: None,
+        })
+    }
+
+    /// Where the test's files are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder().join("config.toml")
+    }
+
+    /// Writes the configuration; `follow` as it stands there.
+    pub fn configure(&self, follow: &str) -> Result<()> {
+        let folder = self.folder().display();
+        let config = format!(
+            "interfaces = [\"eth0\"]\n[gate.mx]\nports = [25]\nallow = [\"world\"]\n\
+             [maillog]\nfollow = {follow}\n[detect]\nmaxretry = 10000\n\
+             [paths]\nstate = \"{folder}/state\"\nrun = \"{folder}/run\"\npins = \"{}\"\n",
+            self.bpffs.pins().display()
+        );
+        Ok(fs::write(self.config(), config)?)
+    }
+
+    /// Starts the daemon and returns when it is ready.
+    pub fn start(&mut self) -> Result<()> {
+        self.kill()?;
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder().join("daemon.log"))?;
+        let mut daemon = self
+            .pair
+            .host
+            .command(binary()?)
+            .args(["run", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()?;
+        let stdout = daemon.stdout.take().context("its standard output")?;
+        self.daemon = Some(daemon);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        ensure!(line == "ready\n", "{line:?} instead of ready\n{}", self.said());
+        Ok(())
+    }
+
+    /// `kill -9`, if it runs.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill()?;
+            daemon.wait()?;
+        }
+        Ok(())
+    }
+
+    /// The daemon's process.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.daemon.as_ref().context("the daemon does not run")?.id())
+    }
+
+    /// `kill -9` of the programs that the daemon runs. How many there were.
+    pub fn kill_children(&self) -> Result<usize> {
+        let mut killed = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
+            for child in fs::read_to_string(task?.path().join("children"))?.split_whitespace() {
+                let pid = rustix::process::Pid::from_raw(child.parse()?).context("a process")?;
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+                killed += 1;
+            }
+        }
+        Ok(killed)
+    }
+
+    /// Resident memory of the daemon, in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.pid()?))?;
+        let pages: u64 = statm.split(' ').nth(1).context("statm")?.parse()?;
+        Ok(pages * rustix::param::page_size() as u64)
+    }
+
+    /// The daemon's `status`.
+    pub fn status(&self) -> Result<serde_json::Value> {
+        let mut child = self
+            .pair
+            .host
+            .command(binary()?)
+            .args(["status", "--json", "--config"])
+            .arg(self.config())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut said = Vec::new();
+        child.stdout.take().context("its output")?.read_to_end(&mut said)?;
+        child.wait()?;
+        Ok(serde_json::from_slice(&said)?)
+    }
+
+    /// How often each offence that the ledger holds was taken in, by its number.
+    pub fn read(&self) -> Result<BTreeMap<u32, u32>> {
+        let ledger = Ledger::open(&self.folder().join("state/ledger.db"))?;
+        let mut read = BTreeMap::new();
+        for offence in ledger.offences_since(jiff::Timestamp::UNIX_EPOCH)? {
+            let std::net::IpAddr::V6(address) = offence.address else {
+                bail!("{} never offended", offence.address);
+            };
+            let number = u32::try_from((u128::from(address) >> 96) - 0x2a00_0000)?;
+            *read.entry(number).or_default() += 1;
+        }
+        Ok(read)
+    }
+
+    /// Waits until as many lines as in `numbers` were taken in, and a moment longer, and checks that it was those, each
+    /// once.
+    pub fn wait_exact(&self, numbers: impl IntoIterator<Item = u32>) -> Result<()> {
+        let wanted: BTreeMap<u32, u32> = numbers.into_iter().map(|number| (number, 1)).collect();
+        let deadline = Instant::now() + PATIENCE;
+        while self.read()?.len() < wanted.len() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let read = self.read()?;
+        let lost: Vec<_> = wanted.keys().filter(|number| !read.contains_key(number)).collect();
+        let twice: Vec<_> = read.iter().filter(|(_, times)| **times > 1).collect();
+        let wrong: Vec<_> = read.keys().filter(|number| !wanted.contains_key(number)).collect();
+        ensure!(
+            read == wanted,
+            "of {} lines lost {lost:?}, twice {twice:?}, wrong {wrong:?}\n{}",
+            wanted.len(),
+            self.said()
+        );
+        Ok(())
+    }
+
+    /// What the daemons have written to standard error.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.folder().join("daemon.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
