@@ -371,7 +371,8 @@ fn smtp_connection(rest: &[u8]) -> Option<(Kind, u16)> {
     if mentions(rest, &["closed by drop in acl"]) {
         return Some((Kind::DdosConnect, weight::REJECTED));
     }
-    mentions(rest, &["tcp/ip connection count"]).then_some((Kind::Connect, 0))
+    let connected = mentions(rest, &["tcp/ip connection count"]);
+    Some((if connected { Kind::Connect } else { Kind::DdosConnect }, 0))
 }
 
 /// `F=SENDER H=CLIENT P=… rejected by local_scan(): …`. The sender may hold all of it.

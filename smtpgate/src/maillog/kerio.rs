@@ -3,7 +3,7 @@
 use super::event::{Daemon, Kind};
 use super::grammar::{Form, Grammar};
 use super::parse::Reading;
-use super::scan::{address, mentions, rsplit_once, split_once};
+use super::scan::{address, mentions, rsplit_once, split_once, word};
 use super::weight;
 
 /// Kerio Connect.
@@ -57,11 +57,19 @@ fn client_first(message: &[u8]) -> Option<Reading<'_>> {
         ),
         (b"Directory harvest attack from ", Kind::UnknownUser, weight::ERRORS),
     ];
-    let (rest, kind, weight) = STARTS
-        .iter()
-        .find_map(|(start, kind, weight)| Some((message.strip_prefix(*start)?, *kind, *weight)))?;
+    // `Failed SMTP login from ADDRESS with SASL method CRAM-MD5.`
+    let failed = message
+        .strip_prefix(b"Failed ")
+        .and_then(|rest| word(rest).1.strip_prefix(b"login from "))
+        .map(|rest| (rest, Kind::SaslAuthFailed, weight::PASSWORD));
+    let (rest, kind, weight) = failed.or_else(|| {
+        STARTS
+            .iter()
+            .find_map(|(start, kind, weight)| Some((message.strip_prefix(*start)?, *kind, *weight)))
+    })?;
     let end = rest.iter().position(|b| b" ,".contains(b)).unwrap_or(rest.len());
     let (client, rest) = rest.split_at_checked(end)?;
+    let client = client.strip_suffix(b".").unwrap_or(client);
     let fits = match kind {
         Kind::Rbl => mentions(rest, &[" found in dns blacklist"]),
         Kind::AuthFailed => rest.starts_with(b" failed"),

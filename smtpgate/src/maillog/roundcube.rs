@@ -66,10 +66,20 @@ fn client(text: &[u8]) -> Option<IpAddr> {
     address(text.strip_suffix(b".").unwrap_or(text))
 }
 
-/// `USER[ against HOST] from ADDRESS`
+/// `USER[ against HOST] from ADDRESS`. An address at the very end counts.
 fn user_and_client(text: &[u8]) -> Option<(&[u8], IpAddr)> {
+    if let Some((user, last)) = rsplit_once(text, FROM)
+        && let Some(address) = address(last)
+    {
+        return Some((user, address));
+    }
     let (user, _) = split_once(text, FROM)?;
     Some((user, agreed(text, FROM, client)?))
+}
+
+/// What stands before Roundcube's own ` in session ID[ (error: N)]`.
+fn before_session(text: &[u8]) -> Option<&[u8]> {
+    Some(rsplit_once(text, b" in session ")?.0)
 }
 
 fn error(message: &[u8]) -> Option<Reading<'_>> {
@@ -99,7 +109,7 @@ fn error(message: &[u8]) -> Option<Reading<'_>> {
 }
 
 fn failed_login(message: &[u8]) -> Option<Reading<'_>> {
-    let (user, address) = user_and_client(body(message).strip_prefix(b"Failed login for ")?)?;
+    let (user, address) = user_and_client(before_session(body(message).strip_prefix(b"Failed login for ")?)?)?;
     Some(Reading {
         address: Some(address),
         user: Some(user),
@@ -109,10 +119,11 @@ fn failed_login(message: &[u8]) -> Option<Reading<'_>> {
 }
 
 fn successful_login(message: &[u8]) -> Option<Reading<'_>> {
-    let text = body(message).strip_prefix(b"Successful login for ")?;
-    let (user, _) = split_once(text, b" (ID: ")?;
+    let text = before_session(body(message).strip_prefix(b"Successful login for ")?)?;
+    let (user, address) = user_and_client(text)?;
+    let (user, _) = rsplit_once(user, b" (ID: ")?;
     Some(Reading {
-        address: Some(agreed(text, FROM, client)?),
+        address: Some(address),
         user: Some(user),
         ..Reading::of(Kind::AuthOk)
     })

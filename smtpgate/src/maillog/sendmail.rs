@@ -257,7 +257,7 @@ fn client_first(message: &[u8]) -> Option<Reading<'_>> {
     let (text, id) = body(message);
     let (address, rest) = host(text)?;
     let rest = rest.strip_prefix(b" (may be forged)").unwrap_or(rest);
-    let (kind, weight) = if rest.starts_with(b" did not issue MAIL/EXPN/VRFY/ETRN during connection to ") {
+    let (kind, weight) = if rest.starts_with(b" did not issue ") {
         (Kind::ProtocolAbuse, weight::NOTHING)
     } else if rest.starts_with(b": possible SMTP attack: command=AUTH") {
         (Kind::SaslAuthFailed, weight::ERRORS)

@@ -356,7 +356,25 @@ fn maillog_grammar_named_lines() {
             "Roundcube, user has an address",
             "roundcube",
             "Failed login for a from 198.51.100.7 in session x from 192.0.2.1 in session y (error: 0)",
+            login(AuthFailed, "a from 198.51.100.7 in session x", 1),
+        ),
+        (
+            "Roundcube, user and browser have one",
+            "roundcube",
+            "Failed login for a from 198.51.100.7 b from 192.0.2.1(X-Forwarded-For: x) in session y (error: 0)",
             None,
+        ),
+        (
+            "Roundcube, address last",
+            "roundcube",
+            "IMAP Error: Login failed for a from 198.51.100.7. x from 192.0.2.1",
+            login(AuthFailed, "a from 198.51.100.7. x", 1),
+        ),
+        (
+            "Kerio, SASL",
+            "kerio",
+            "Failed SMTP login from 192.0.2.1 with SASL method CRAM-MD5.",
+            blamed(SaslAuthFailed, 1),
         ),
         (
             "SOGo behind a private proxy",
