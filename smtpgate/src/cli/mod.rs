@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
         Verb::Reload => load::reload(global, &output),
         Verb::Load(args) => load::load(global, &output, &args),
         Verb::Unload => load::unload(global, &output),
-        Verb::TestLog(args) => test_log::run(&output, &args),
+        Verb::TestLog(args) => test_log::run(global, &output, &args),
         Verb::Simulate(args) => simulate::run(global, &output, &args),
     };
     match done {

@@ -6,8 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-use super::Output;
+use super::{Global, Output};
 use crate::{
+    config::Config,
     daemon::{clock, failure::Failure},
     maillog,
 };
@@ -19,7 +20,8 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-pub(super) fn run(output: &Output, args: &Args) -> Result<(), Failure> {
+pub(super) fn run(global: &Global, output: &Output, args: &Args) -> Result<(), Failure> {
+    let config = Config::load(global.config.as_deref()).map_err(Failure::usage)?;
     let name = args.file.display();
     let fail = |error: io::Error| Failure::Failed(format!("{name}: {error}"));
     let log: Box<dyn BufRead> = if args.file.as_os_str() == "-" {
@@ -27,7 +29,7 @@ pub(super) fn run(output: &Output, args: &Args) -> Result<(), Failure> {
     } else {
         maillog::open(File::open(&args.file).map_err(fail)?).map_err(fail)?
     };
-    for read in maillog::test_log(log, clock::of_the_log()) {
+    for read in maillog::test_log(log, clock::of_the_log(), config.maillog.patterns) {
         let read = read.map_err(fail)?;
         output.line(&read, |read| {
             let offence = if read.offence {

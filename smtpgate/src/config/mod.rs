@@ -11,6 +11,7 @@ mod read;
 mod tree;
 
 pub use crate::detect::DetectConfig as Detect;
+use crate::maillog::Patterns;
 use crate::sources::Spec;
 use std::fmt;
 use std::io;
@@ -95,6 +96,8 @@ pub struct Gate {
 pub struct Maillog {
     /// Which logs are read.
     pub follow: Follow,
+    /// `[[maillog.pattern]]`: message forms of the admin's own.
+    pub patterns: Patterns,
 }
 
 /// Which logs are read.
@@ -201,7 +204,10 @@ impl Default for Config {
             trust: Vec::new(),
             block: Vec::new(),
             gates: vec![gate("submission", &[465, 587]), gate("mx", &[25])],
-            maillog: Maillog { follow: Follow::Auto },
+            maillog: Maillog {
+                follow: Follow::Auto,
+                patterns: Patterns::default(),
+            },
             detect: Detect::default(),
             hooks: Hooks::default(),
             paths: Paths::default(),

@@ -9,6 +9,7 @@ use super::{
     Config, ConfigError, Database, Detect, Follow, Gate, Geoip, Hooks, Limits, MAX_ENTRIES, MAX_GATES, Maillog, Mode,
     Paths, Problem, duration,
 };
+use crate::maillog::{Kind, Pattern, Patterns};
 use crate::nearest::nearest;
 use crate::sources::Spec;
 
@@ -16,7 +17,7 @@ use crate::sources::Spec;
 pub(super) const DEFAULT_ALLOW: [&str; 2] = ["country:JP", "private"];
 
 /// All keys, by section. `gate` stands for every `[gate.NAME]`.
-const SECTIONS: [(&str, &[&str]); 8] = [
+const SECTIONS: [(&str, &[&str]); 9] = [
     (
         "",
         &[
@@ -35,7 +36,8 @@ const SECTIONS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("gate", &["ports", "allow", "mode"]),
-    ("maillog", &["follow"]),
+    ("maillog", &["follow", "pattern"]),
+    ("maillog.pattern", &["name", "program", "regex", "kind", "weight"]),
     (
         "detect",
         &[
@@ -495,11 +497,100 @@ impl Reader<'_> {
 
     fn maillog(&mut self, top: &Section<'_>) -> Maillog {
         let section = self.section(top, "maillog");
-        let follow = section
-            .and_then(|section| section.get("follow"))
-            .and_then(|found| self.follow(&found));
+        let get = |key| section.as_ref().and_then(|section| section.get(key));
         Maillog {
-            follow: follow.unwrap_or(Follow::Auto),
+            follow: get("follow")
+                .and_then(|found| self.follow(&found))
+                .unwrap_or(Follow::Auto),
+            patterns: Patterns::new(get("pattern").map(|found| self.patterns(&found)).unwrap_or_default()),
+        }
+    }
+
+    /// `[[maillog.pattern]]`
+    fn patterns(&mut self, found: &Found<'_>) -> Vec<Pattern> {
+        let wanted = "a section like [[maillog.pattern]]";
+        let Value::Array(items) = &found.node.value else {
+            self.wrong(found, wanted);
+            return Vec::new();
+        };
+        let mut patterns: Vec<Pattern> = Vec::new();
+        for item in items {
+            let Value::Table(table) = &item.value else {
+                let message = format!("{}: {} stands where {wanted} belongs", found.name, item.value.kind());
+                self.problem(&item.at, message);
+                continue;
+            };
+            let section = Section {
+                name: found.name.clone(),
+                kind: "maillog.pattern",
+                table,
+            };
+            self.known_keys(&section);
+            let Some(pattern) = self.pattern(&section, &item.at) else {
+                continue;
+            };
+            if patterns.iter().any(|known| known.name == pattern.name) {
+                let message = format!("{}: there are two patterns of the name `{}`", found.name, pattern.name);
+                self.problem(&item.at, message);
+            }
+            patterns.push(pattern);
+        }
+        patterns
+    }
+
+    fn pattern(&mut self, section: &Section<'_>, at: &Place) -> Option<Pattern> {
+        let mut texts = [None; 3];
+        for (text, (key, example)) in texts.iter_mut().zip([
+            ("name", "name = \"my-imapd\""),
+            ("regex", "regex = '^login failed from (?<address>[0-9a-f.:]+)'"),
+            ("kind", "kind = \"auth_failed\""),
+        ]) {
+            match section.get(key) {
+                None => self.problem(at, format!("{}: `{key}` is missing, as in {example}", section.name)),
+                Some(found) => *text = self.string(&found, "a string"),
+            }
+        }
+        let program = match section.get("program") {
+            Some(found) => Some(self.string(&found, "the name of a program")?),
+            None => None,
+        };
+        let weight = self.number(section, "weight", 0, 1_000);
+        let [name, regex, word] = texts;
+        let kind = word.and_then(|word| {
+            let kind = Kind::from_name(word);
+            if kind.is_none()
+                && let Some(found) = section.get("kind")
+            {
+                let advice = match nearest(word, Kind::ALL.iter().map(|kind| kind.name())) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("write one of {}", Kind::ALL.map(Kind::name).join(", ")),
+                };
+                self.problem(
+                    &found.node.at,
+                    format!("{}: `{word}` is no kind of event: {advice}", found.name),
+                );
+            }
+            kind
+        });
+        let (name, regex, kind) = (name?, regex?, kind?);
+        let weight = weight.and_then(|weight| u16::try_from(weight).ok());
+        if kind.is_good()
+            && let Some(found) = section.get("weight").filter(|_| weight > Some(0))
+        {
+            let message = format!(
+                "{}: {} is no offence and has no weight: leave it out",
+                found.name,
+                kind.name()
+            );
+            self.problem(&found.node.at, message);
+        }
+        match Pattern::new(name, program, regex, kind, weight) {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                let found = section.get("regex")?;
+                self.problem(&found.node.at, format!("{}: the pattern `{name}` {error}", found.name));
+                None
+            }
         }
     }
 

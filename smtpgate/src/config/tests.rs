@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::maillog::{Kind, Pattern};
 
 /// Writes `files` (the first is the configuration itself) below a new folder and loads them. The folder's name in an
 /// error is cut out.
@@ -154,6 +155,7 @@ database = "GeoLite2-Country.mmdb"
         ],
         maillog: Maillog {
             follow: Follow::Files(vec!["/var/log/mail.log".into(), folder.join("logs/other.log")]),
+            patterns: Patterns::default(),
         },
         detect: Detect {
             maxretry: 3,
@@ -504,4 +506,101 @@ fn config_that_is_no_text_is_refused() {
         error.ends_with(": cannot be read: Is a directory (os error 21)"),
         "{error}"
     );
+}
+
+#[test]
+fn config_patterns_of_the_maillog() {
+    let with = |patterns: &str| load_one(&format!("{GATE}\n{patterns}"));
+    let good = r#"
+[[maillog.pattern]]
+name = "mine"
+program = "imapd"
+regex = '^login of <(?<user>[^>]*)> failed from \[(?<address>[^\]]+)\]'
+kind = "auth_failed"
+
+[[maillog.pattern]]
+name = "theirs"
+regex = '^relay refused to (?<address>[0-9a-f.:]+)'
+kind = "relay_denied"
+weight = 5
+"#;
+    let got = with(good).unwrap().maillog.patterns;
+    let pattern = |name, program, regex, kind, weight| Pattern::new(name, program, regex, kind, weight).unwrap();
+    let want = [
+        pattern(
+            "mine",
+            Some("imapd"),
+            r"^login of <(?<user>[^>]*)> failed from \[(?<address>[^\]]+)\]",
+            Kind::AuthFailed,
+            Some(1),
+        ),
+        pattern(
+            "theirs",
+            None,
+            r"^relay refused to (?<address>[0-9a-f.:]+)",
+            Kind::RelayDenied,
+            Some(5),
+        ),
+    ];
+    assert_eq!(got, Patterns::new(want.into()));
+
+    let complete = "name = \"x\"\nregex = '^from (?<address>[0-9.]+)'\nkind = \"auth_failed\"\n";
+    let cases = [
+        (
+            "no section",
+            "[maillog]\npattern = \"x\"".to_owned(),
+            vec!["c.toml:6:11: maillog.pattern: a string stands where a section like [[maillog.pattern]] belongs"],
+        ),
+        (
+            "empty",
+            "[[maillog.pattern]]".to_owned(),
+            vec!["`name` is missing", "`regex` is missing", "`kind` is missing"],
+        ),
+        (
+            "key misspelt",
+            format!("[[maillog.pattern]]\n{complete}programm = \"y\""),
+            vec!["c.toml:9:1: unknown key `maillog.pattern.programm`: did you mean `program`?"],
+        ),
+        (
+            "kind misspelt",
+            format!("[[maillog.pattern]]\n{}", complete.replace("auth_failed", "auth_fail")),
+            vec!["c.toml:8:8: maillog.pattern.kind: `auth_fail` is no kind of event: did you mean `auth_failed`?"],
+        ),
+        (
+            "two of a name",
+            format!("[[maillog.pattern]]\n{complete}[[maillog.pattern]]\n{complete}"),
+            vec!["there are two patterns of the name `x`"],
+        ),
+        (
+            "weight too large",
+            format!("[[maillog.pattern]]\n{complete}weight = 5000"),
+            vec!["c.toml:9:10: maillog.pattern.weight: 5000 is out of range: give a number from 0 to 1000"],
+        ),
+        (
+            "weight of a good one",
+            format!(
+                "[[maillog.pattern]]\n{}weight = 1",
+                complete.replace("auth_failed", "auth_ok")
+            ),
+            vec!["c.toml:9:10: maillog.pattern.weight: auth_ok is no offence"],
+        ),
+        (
+            "not anchored",
+            format!("[[maillog.pattern]]\n{}", complete.replace('^', "")),
+            vec!["c.toml:7:9: maillog.pattern.regex: the pattern `x` is not anchored"],
+        ),
+        (
+            "client text before",
+            format!("[[maillog.pattern]]\n{}", complete.replace('^', "^.*")),
+            vec!["c.toml:7:9: maillog.pattern.regex: the pattern `x` lets a client's text reach the address"],
+        ),
+    ];
+    for (name, text, wants) in cases {
+        let error = with(&text).map(|_| ()).expect_err(name);
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), wants.len(), "{name}: {error}");
+        for (line, want) in lines.iter().zip(wants) {
+            assert!(line.contains(want), "{name}: {line}");
+        }
+    }
 }

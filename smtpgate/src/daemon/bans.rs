@@ -297,6 +297,7 @@ impl Engine {
         let arrival = Timestamp::now();
         // Taken out for the while: what it reads borrows from it.
         let mut reader = self.readers.remove(batch.position.source()).unwrap_or_default();
+        reader.set_patterns(self.config.maillog.patterns.clone());
         for line in batch.lines() {
             let Some(event) = reader.read(line) else { continue };
             let now = batch.when(event.time, clock, arrival);

@@ -203,7 +203,7 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
             revision = engine.revision;
             watch.follow(engine, &changed);
         }
-        if maillog.config != engine.config.maillog {
+        if maillog.config.follow != engine.config.maillog.follow {
             maillog = Maillog::follow(engine)?;
         }
     }

@@ -79,7 +79,7 @@ impl Simulator {
         Ok(Self {
             now: clock.now,
             clock,
-            reader: Reader::default(),
+            reader: Reader::new(config.maillog.patterns.clone()),
             detector: Detector::new(config.detect.clone()),
             facts: Facts {
                 trust: intent.trust.clone(),

@@ -54,6 +54,8 @@ pub enum Daemon {
     Assp,
     /// Oracle Communications Messaging Server.
     Oracleims,
+    /// Any other, as a pattern in the configuration reads it.
+    Pattern,
 }
 
 /// What happened. The names are part of the contract of `test-log --json` and of the ledger: append only.
@@ -119,7 +121,13 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    const ALL: [Self; 15] = [
+    /// Nothing that could be held against a client.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::AuthOk | Self::Delivered | Self::Received | Self::Connect)
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 15] = [
         Self::SaslAuthFailed,
         Self::AuthFailed,
         Self::RelayDenied,

@@ -65,7 +65,12 @@ pub(super) fn read<'a>(header: &Header<'a>) -> Option<Event<'a>> {
     } else {
         grammar::read(program, message)?
     };
-    Some(Event {
+    Some(event(header, daemon, reading))
+}
+
+/// What a grammar found, as an event.
+pub(super) fn event<'a>(header: &Header<'a>, daemon: Daemon, reading: Reading<'a>) -> Event<'a> {
+    Event {
         time: header.time,
         daemon,
         kind: reading.kind,
@@ -82,7 +87,7 @@ pub(super) fn read<'a>(header: &Header<'a>) -> Option<Event<'a>> {
                 step,
             })
         }),
-    })
+    }
 }
 
 /// The time stamp of any line that has a header, understood or not.

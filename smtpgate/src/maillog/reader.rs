@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use super::event::{Daemon, Event, Kind};
 use super::header::{self, Header};
-use super::parse::{hash, read};
+use super::parse::{event, hash, read};
+use super::pattern::Patterns;
 use super::weight;
 
 /// Messages remembered at least, the newest. Those under way are far fewer on any host but a very busy one; beyond that,
@@ -20,6 +21,7 @@ const NAME_MAX: usize = 320;
 /// Reads lines in their order. One for each stream of lines; memory is bounded.
 #[derive(Debug, Default)]
 pub struct Reader {
+    patterns: Patterns,
     messages: HashMap<u64, Message>,
     /// The generation before: an entry that is not asked for goes with it.
     older: HashMap<u64, Message>,
@@ -36,6 +38,19 @@ struct Message {
 }
 
 impl Reader {
+    /// One that also knows the admin's own message forms. They are asked about what no grammar knows.
+    pub fn new(patterns: Patterns) -> Self {
+        Self {
+            patterns,
+            ..Self::default()
+        }
+    }
+
+    /// Other patterns from now on; what was read stays.
+    pub fn set_patterns(&mut self, patterns: Patterns) {
+        self.patterns = patterns;
+    }
+
     /// Reads a line as [`super::parse`] does, and completes the event by what earlier lines said of its message: the
     /// client's address, its login name, the sender.
     ///
@@ -43,7 +58,10 @@ impl Reader {
     /// recipients.
     pub fn read<'a>(&'a mut self, line: &'a [u8]) -> Option<Event<'a>> {
         let header = header::parse(line)?;
-        let mut event = read(&header)?;
+        let mut event = read(&header).or_else(|| {
+            let reading = self.patterns.read(header.program, header.message)?;
+            Some(event(&header, Daemon::Pattern, reading))
+        })?;
         let Some(queue_id) = event.queue_id else {
             return Some(event);
         };

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::event::{Daemon, Kind};
 use super::follow::lines::Lines;
+use super::pattern::Patterns;
 use super::reader::Reader;
 use super::time::Clock;
 
@@ -34,10 +35,10 @@ pub struct Read {
 
 /// Reads a log to its end. A last line without line end counts; lines are cut at [`super::follow::LINE_MAX`] as they
 /// are when a log is followed. A read error ends it.
-pub fn test_log(mut log: impl BufRead, clock: Clock) -> impl Iterator<Item = io::Result<Read>> {
+pub fn test_log(mut log: impl BufRead, clock: Clock, patterns: Patterns) -> impl Iterator<Item = io::Result<Read>> {
     let mut lines = Lines::default();
     let mut number = 0;
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(patterns);
     std::iter::from_fn(move || {
         loop {
             let line = match lines.next_line(&mut log) {

@@ -33,3 +33,19 @@ pub const NOT_OFFERED: u16 = 1;
 pub const LIMIT: u16 = 1;
 /// A connection that came to nothing.
 pub const NOTHING: u16 = 1;
+
+/// What an act of such a kind counts, as far as the kind alone tells.
+pub fn of(kind: super::Kind) -> u16 {
+    use super::Kind;
+    match kind {
+        Kind::SaslAuthFailed | Kind::AuthFailed | Kind::DisconnectAuthFail => PASSWORD,
+        Kind::RelayDenied => RELAY,
+        Kind::RejectedRcpt => REJECTED,
+        Kind::UnknownUser => UNKNOWN_RECIPIENT,
+        Kind::Rbl => LISTED,
+        Kind::HeloReject => HELO,
+        Kind::ProtocolAbuse => ABUSE,
+        Kind::DdosConnect => NOTHING,
+        Kind::Dnsbl | Kind::AuthOk | Kind::Delivered | Kind::Received | Kind::Connect => 0,
+    }
+}
