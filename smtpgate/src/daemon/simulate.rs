@@ -117,7 +117,7 @@ impl Simulator {
             .map(|address| (address, self.doors.refusing(address.to_canonical())));
         if let Some((address, refusing)) = refusing {
             let offence = observed.offence.is_some();
-            let everywhere = refusing != 0 && u32::from(refusing.count_ones()) == self.doors.intent.gates.len() as u32;
+            let everywhere = refusing != 0 && refusing.count_ones() as usize == self.doors.intent.gates.len();
             if everywhere && event.kind == Kind::Connect {
                 self.refused.connections += 1;
             }

@@ -45,7 +45,7 @@ impl Default for DetectConfig {
             bantime: Duration::from_hours(1),
             bantime_max: Duration::from_hours(30 * 24),
             window6: 64,
-            widen: 8,
+            widen: 5,
             widest4: 24,
             widest6: 48,
             siege_addresses: 8,

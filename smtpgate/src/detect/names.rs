@@ -74,7 +74,7 @@ pub(super) struct Names {
     swept: i64,
     siege: Option<(i64, usize)>,
     /// The listed names that failed last.
-    recent: Vec<String>,
+    recent: Vec<(String, i64)>,
 }
 
 impl Names {
@@ -114,54 +114,54 @@ impl Names {
                 });
             }
         }
-        if watched.tries.len() < most {
+        let besieged = watched.tries.len() >= most;
+        if !besieged {
             watched.siege = None;
-        } else {
-            let new = watched.siege.is_none();
-            let (since, addresses) = *watched.siege.get_or_insert((now, watched.tries.len()));
-            return Some(Siege {
-                user: watched.text.clone(),
-                key: name.hash,
-                since,
-                addresses,
-                guessers: if new {
-                    watched
-                        .tries
-                        .iter()
-                        .map(|a_try| (a_try.source, a_try.address))
-                        .collect()
-                } else {
-                    vec![(source, address)]
-                },
-                new,
-            });
         }
         // A list: names that nobody ever logs in with, tried by two; names that somebody has, by more.
         let enough = if used { (most / 2).max(2) } else { 2 };
         let listed_before = watched.listed;
         watched.listed = watched.tries.len() >= enough;
-        if !watched.listed {
-            return None;
-        }
-        let joining: Vec<(Source, IpAddr, i64)> = if listed_before {
-            vec![(source, address, now)]
-        } else {
-            watched
+        if watched.listed {
+            let joining: Vec<(Source, IpAddr, i64)> = watched
                 .tries
                 .iter()
+                .filter(|a_try| !listed_before || a_try.source == source)
                 .map(|a_try| (a_try.source, a_try.address, a_try.at))
-                .collect()
-        };
-        let text = watched.text.clone();
-        self.in_list(&text, &joining, now, most.saturating_mul(2))
+                .collect();
+            let text = watched.text.clone();
+            let siege = self.in_list(text, &joining, now, most.saturating_mul(2));
+            if siege.is_some() {
+                return siege;
+            }
+        }
+        let watched = self.watched.get_mut(&name.hash).filter(|_| besieged)?;
+        let new = watched.siege.is_none();
+        let (since, addresses) = *watched.siege.get_or_insert((now, watched.tries.len()));
+        Some(Siege {
+            user: watched.text.clone(),
+            key: name.hash,
+            since,
+            addresses,
+            guessers: watched
+                .tries
+                .iter()
+                .filter(|a_try| new || a_try.source == source)
+                .map(|a_try| (a_try.source, a_try.address))
+                .collect(),
+            new,
+        })
     }
 
-    fn in_list(&mut self, text: &str, joining: &[(Source, IpAddr, i64)], now: i64, most: usize) -> Option<Siege> {
-        self.recent.retain(|known| known != text);
-        self.recent.push(text.to_owned());
-        if self.recent.len() > LISTED_NAMES {
+    /// Takes failures on a listed name in. Returns the siege, if the list is long enough, and those who go through it many
+    /// enough.
+    fn in_list(&mut self, text: String, joining: &[(Source, IpAddr, i64)], now: i64, most: usize) -> Option<Siege> {
+        self.recent
+            .retain(|(known, at)| *known != text && now.saturating_sub(*at) < MEMORY);
+        if self.recent.len() >= LISTED_NAMES {
             self.recent.remove(0);
         }
+        self.recent.push((text, now));
         if now.saturating_sub(self.swept) > MEMORY / 60 || self.crowd.len() >= CROWD {
             self.swept = now;
             self.crowd.retain(|_, (_, at)| now.saturating_sub(*at) < MEMORY);
@@ -171,14 +171,15 @@ impl Names {
         }
         let mut guessers = Vec::new();
         for (source, address, at) in joining {
-            if self.crowd.insert(*source, (*address, *at)).is_none() {
+            let before = self.crowd.insert(*source, (*address, *at));
+            if before.is_none() || joining.len() == 1 {
                 guessers.push((*source, *address));
-                if let Some((_, addresses)) = &mut self.siege {
-                    *addresses += 1;
-                }
+            }
+            if let (None, Some((_, addresses))) = (before, &mut self.siege) {
+                *addresses += 1;
             }
         }
-        if self.crowd.len() < most {
+        if self.crowd.len() < most || self.recent.len() < LIST {
             self.siege = None;
             return None;
         }
@@ -191,15 +192,10 @@ impl Names {
                 .map(|(source, (address, _))| (*source, *address))
                 .collect();
             guessers.sort_unstable();
-        } else if guessers.is_empty() {
-            guessers = joining
-                .last()
-                .map(|(source, address, _)| (*source, *address))
-                .into_iter()
-                .collect();
         }
+        let names: Vec<&str> = self.recent.iter().map(|(name, _)| name.as_str()).collect();
         Some(Siege {
-            user: self.recent.join(", "),
+            user: names.join(", "),
             key: 0,
             since,
             addresses,
@@ -223,5 +219,7 @@ impl Names {
     }
 }
 
+/// Names that make a list.
+const LIST: usize = 3;
 /// Names of a list that an alarm tells.
 const LISTED_NAMES: usize = 10;

@@ -627,7 +627,10 @@ fn detect_burst_of_recipients() {
 
 #[test]
 fn detect_wide_ban_spares_trust_and_good_addresses() {
-    let mut play = Play::new(DetectConfig::default());
+    let mut play = Play::new(DetectConfig {
+        widen: 8,
+        ..DetectConfig::default()
+    });
     play.world.trust.push("192.0.2.5/32".parse().unwrap());
     let mail = Event {
         kind: Kind::Received,
