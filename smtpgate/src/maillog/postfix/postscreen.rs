@@ -141,12 +141,12 @@ fn denylisted(message: &[u8]) -> Option<Reading<'_>> {
         .then(|| Reading::blame(Kind::RejectedRcpt, weight::DENYLISTED).by(address))
 }
 
-/// `HANGUP after SECONDS from CLIENT in tests before SMTP handshake`
+/// `HANGUP after SECONDS from CLIENT in tests before SMTP handshake`: a port check.
 fn hangup(message: &[u8]) -> Option<Reading<'_>> {
     let rest = message.strip_prefix(b"HANGUP after ")?;
     let from = memchr::memmem::find(rest, b" from ")?;
     let (address, _) = peer(rest.get(from + 6..)?)?;
-    Some(Reading::blame(Kind::DdosConnect, weight::NOTHING).by(address))
+    Some(Reading::of(Kind::DdosConnect).by(address))
 }
 
 /// What a client did wrong in the tests after the handshake: `WHAT from CLIENT after COMMAND: TEXT`.

@@ -176,7 +176,8 @@ fn accepted(message: &[u8]) -> Option<Reading<'_>> {
 /// `lost connection after CONNECT from CLIENT`, `timeout after …`, `too many errors after …`.
 ///
 /// Only sessions that ended before they began count: lost later, it may be a bad line, a sender's address verification,
-/// or a client that does not trust our certificate. One that left before AUTH was answered learned nothing about the
+/// or a client that does not trust our certificate. One that hung up before it said a word is a port check: balancers and
+/// monitoring make one every few seconds. One that left before AUTH was answered learned nothing about the
 /// password; a phone does this, and every client does while the password backend hangs.
 fn ended(message: &[u8]) -> Option<Reading<'_>> {
     // With a queue id before it, or `NOQUEUE`, since 3.10.
@@ -198,7 +199,8 @@ fn ended(message: &[u8]) -> Option<Reading<'_>> {
         true if auth => Reading::blame(Kind::ProtocolAbuse, weight::PASSWORD),
         true => Reading::blame(Kind::ProtocolAbuse, weight::ERRORS),
         false => {
-            let nothing = matches!(after, b"CONNECT" | b"HELO" | b"EHLO" | b"UNKNOWN");
+            let waited = message.starts_with(b"timeout ");
+            let nothing = matches!(after, b"HELO" | b"EHLO" | b"UNKNOWN") || (waited && after == b"CONNECT");
             let mut reading = Reading::blame(Kind::DdosConnect, if nothing { weight::NOTHING } else { 0 });
             reading.step = auth.then_some(Step::Answered);
             reading
