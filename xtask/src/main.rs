@@ -1,6 +1,7 @@
 //! `cargo xtask`: what CI runs is what a person runs. One file a subcommand.
 
 mod bench;
+mod bench_log;
 mod bpf_object;
 mod demo;
 mod ebpf;
@@ -29,6 +30,7 @@ enum Task {
     Demo,
     Test(test::Args),
     Bench(bench::Args),
+    BenchLog(bench_log::Args),
     /// Rebuild the committed kernel object from its source, with the pinned linker
     Ebpf(ebpf::Args),
     /// Prove that the committed kernel object is what the source gives
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::BenchLog(args) => bench_log::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),
