@@ -18,7 +18,7 @@ use super::sessions::Sessions;
 use super::source::Source;
 use super::wide::{Crowd, carve};
 use super::window::{Act, Spans, Total, Window};
-use crate::maillog::{Event, Kind};
+use crate::maillog::{Event, Kind, redact};
 use crate::sources::Country;
 
 /// What the rest of the program knows. Asked only when something is about to be decided.
@@ -330,7 +330,7 @@ impl Detector {
             user: event.user.map(escape),
             kind: event.kind,
             weight,
-            line: escape(line),
+            line: escape(&redact(event.daemon, line)),
         };
         let act = Act {
             address,

@@ -349,6 +349,22 @@ fn detect_decision_says_all() {
 }
 
 #[test]
+fn detect_keeps_no_password() {
+    let line = b"Nov 24 02:27:08 mx1 dovecot: auth: sql(bob,192.0.2.1): Password mismatch (given password: hunter2)";
+    let mut detector = Detector::new(DetectConfig::default());
+    let mut seen = String::new();
+    for second in 0..5 {
+        let observed = detector.observe(&parse(line).unwrap(), line, at(second), &World::default());
+        seen += &format!("{observed:?}");
+    }
+    assert!(
+        seen.contains("Password mismatch") && seen.contains("evidence"),
+        "{seen}"
+    );
+    assert!(!seen.contains("hunter2"), "{seen}");
+}
+
+#[test]
 fn detect_trusted_and_banned_are_left_alone() {
     let trusted = World {
         trust: vec!["192.0.2.0/24".parse().unwrap()],
