@@ -175,10 +175,8 @@ impl Reading<'_> {
         // been vacuumed away, and the next one is shown instead.
         let mut known = self.cursor.clone();
         loop {
-            if from.buffer().is_empty() {
-                if !self.hand_over(&mut found) || !self.wait(&mut from)? {
-                    return Ok(());
-                }
+            if from.buffer().is_empty() && (!self.hand_over(&mut found) || !self.wait(&mut from)?) {
+                return Ok(());
             }
             if !export.next_entry(&mut from, &mut entry)? {
                 self.hand_over(&mut found);

@@ -194,7 +194,8 @@ mod tests {
     fn maillog_journal_entries_become_lines() {
         let long = vec![b'x'; 1 << 20];
         let head = "2026-11-24T05:33:21.000019Z mx1 ";
-        let cases: [(&str, Vec<u8>, Option<(String, bool)>); 12] = [
+        type Case = (&'static str, Vec<u8>, Option<(String, bool)>);
+        let cases: [Case; 12] = [
             (
                 "syslog",
                 b"SYSLOG_IDENTIFIER=postfix/smtpd\nSYSLOG_PID=7\n_PID=8\nMESSAGE=connect from unknown[192.0.2.1]\n"
