@@ -386,6 +386,20 @@ impl Engine {
         }
     }
 
+    /// Has the ledger keep what the detector knows of good addresses.
+    pub(super) fn keep_good(&mut self) {
+        let changes = self.detector.good_changes();
+        if changes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ledger.keep_good(&changes) {
+            tracing::warn!(
+                "{error}; after a restart, {} good addresses would be strangers",
+                changes.len()
+            );
+        }
+    }
+
     /// Has the ledger forget what can no longer count: offences beyond the detector's memory, but a week of them for people,
     /// and bans that no return would be measured by.
     pub(super) fn prune(&mut self) {

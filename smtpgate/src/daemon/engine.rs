@@ -81,7 +81,7 @@ impl Engine {
         let state = &config.paths.state;
         fs::create_dir_all(state)
             .map_err(|error| Failure::Failed(format!("{}: {error}; run as root?", state.display())))?;
-        let ledger = Ledger::open(&state.join("ledger.db")).map_err(Failure::failed)?;
+        let mut ledger = Ledger::open(&state.join("ledger.db")).map_err(Failure::failed)?;
         let now = Moment::now();
         let bans = ledger.live_bans(now.wall).map_err(Failure::failed)?;
         let exceptions = ledger.exceptions().map_err(Failure::failed)?;
@@ -101,6 +101,10 @@ impl Engine {
             .unwrap_or(now.wall);
         for offence in ledger.offences_since(since).map_err(Failure::failed)? {
             detector.restore(&offence);
+        }
+        let since = now.wall.checked_sub(Detector::good_memory()).unwrap_or(now.wall);
+        for good in ledger.good_since(since).map_err(Failure::failed)? {
+            detector.restore_good(&good);
         }
         Ok(Self {
             config,

@@ -34,6 +34,8 @@ const RECONCILE: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often bans that had to wait are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the ledger learns of good addresses.
+const KEEP: Duration = Duration::from_secs(30);
 /// How often the ledger forgets what no longer counts.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// How long a burst of changes (interfaces, files) is waited out.
@@ -125,11 +127,20 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
     let mut reconcile = interval(RECONCILE);
     let mut second = interval(TICK);
     let mut prune = interval(PRUNE);
-    for timer in [&mut refill, &mut sweep, &mut reconcile, &mut second, &mut prune] {
+    let mut keep = interval(KEEP);
+    for timer in [
+        &mut refill,
+        &mut sweep,
+        &mut reconcile,
+        &mut second,
+        &mut prune,
+        &mut keep,
+    ] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     reconcile.reset();
     prune.reset();
+    keep.reset();
     let (mut links_due, mut sources_due) = (None, None);
 
     loop {
@@ -192,6 +203,7 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
                     tracing::error!("ended bans could not be swept: {failure}");
                 }
             },
+            _ = keep.tick() => engine.keep_good(),
             _ = reconcile.tick() => if let Err(failure) = engine.reconcile() {
                 tracing::error!("the kernel's maps could not be compared with the policy: {failure}");
             },

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use smtpgate_common::{Reason, Source, abi::OBSERVE_STRUCTURE};
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{Config, Mode},
     dataplane::{AttachMode, Dataplane},
+    detect::Alarm,
     ledger,
     policy::{evaluate::evaluate, intent::Ban},
     sources::{Sources, Spec},
@@ -26,6 +27,10 @@ use crate::{
 
 /// A country table older than this is worth a word: addresses change hands by some per cent a year.
 const OLD_DATA_DAYS: i64 = 180;
+/// Alarms as old as this are worth a word.
+const ALARMED: SignedDuration = SignedDuration::from_hours(24);
+/// But not more of them.
+const MOST_ALARMS: usize = 10;
 /// A map fuller than this is worth a word.
 const FULL_PERCENT: u64 = 90;
 
@@ -121,6 +126,10 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
             engine.drift
         ));
     }
+
+    let recent = |alarm: &&Alarm| now.duration_since(alarm.at) < ALARMED;
+    let alarms = engine.alarms.all().iter().rev().filter(recent).take(MOST_ALARMS);
+    attention.extend(alarms.map(|alarm| format!("alarm at {:.0}: {}", alarm.at, alarm.text)));
 
     Ok(Status {
         enforcing,

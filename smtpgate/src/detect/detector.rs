@@ -11,7 +11,7 @@ use super::alarm::{Alarm, AlarmKind};
 use super::config::{DetectConfig, Past};
 use super::echo::Echoes;
 use super::evidence::{EVIDENCE_LINES, EVIDENCE_WIDTH, escape};
-use super::good::GoodOnes;
+use super::good::{Good, GoodOnes, RECENT};
 use super::guard::Guard;
 use super::names::{Name, Names, Siege};
 use super::sessions::Sessions;
@@ -222,6 +222,21 @@ impl Detector {
             let most = self.config.siege_addresses as usize;
             self.names.failed(name, (source, address), false, at, most);
         }
+    }
+
+    /// How long good addresses are remembered.
+    pub fn good_memory() -> SignedDuration {
+        SignedDuration::from_millis(RECENT)
+    }
+
+    /// Takes in a good address that the ledger remembers.
+    pub fn restore_good(&mut self, good: &Good) {
+        self.good.restore(good);
+    }
+
+    /// What became known of good addresses since this was last asked.
+    pub fn good_changes(&mut self) -> Vec<Good> {
+        self.good.changes()
     }
 
     /// The operator took a ban back: what led to it shall not lead to the next.
@@ -468,7 +483,7 @@ impl Detector {
         now: Timestamp,
         known: &dyn Known,
     ) {
-        if known.trusted(prefix) || known.banned(prefix, now) {
+        if self.guard.urge(prefix, score) || known.trusted(prefix) || known.banned(prefix, now) {
             return;
         }
         let (returns, mut length) = self.config.length(known.past(prefix), now);

@@ -26,19 +26,21 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// Makes a ban that waits more urgent; false when there is none.
+    pub(super) fn urge(&mut self, prefix: IpNet, score: u32) -> bool {
+        let waiting = self.waiting.get_mut(&prefix);
+        waiting.map(|(known, _)| *known = known.saturating_add(score)).is_some()
+    }
+
+    /// A ban that does not wait yet.
     pub(super) fn ask(&mut self, decision: Decision, score: u32) {
-        match self.waiting.get_mut(&decision.prefix) {
-            Some((known, _)) => *known = known.saturating_add(score),
-            None => {
-                if self.waiting.len() >= WAITING {
-                    let mut scores: Vec<u32> = self.waiting.values().map(|(score, _)| *score).collect();
-                    let middle = scores.len() / 2;
-                    let (_, &mut median, _) = scores.select_nth_unstable(middle);
-                    self.waiting.retain(|_, (score, _)| *score > median);
-                }
-                self.waiting.insert(decision.prefix, (score, decision));
-            }
+        if self.waiting.len() >= WAITING {
+            let mut scores: Vec<u32> = self.waiting.values().map(|(score, _)| *score).collect();
+            let middle = scores.len() / 2;
+            let (_, &mut median, _) = scores.select_nth_unstable(middle);
+            self.waiting.retain(|_, (score, _)| *score > median);
         }
+        self.waiting.insert(decision.prefix, (score, decision));
     }
 
     /// The bans that may be made now, the worst first. `true` when others wait, once an hour.
@@ -52,6 +54,9 @@ impl Guard {
             self.made = 0;
         }
         let room = usize::try_from(most.saturating_sub(self.made)).unwrap_or(usize::MAX);
+        if room == 0 {
+            return (Vec::new(), self.tell(at));
+        }
         let mut worst: Vec<(u32, IpNet)> = self.waiting.values().map(|(score, of)| (*score, of.prefix)).collect();
         if room < worst.len() {
             worst.sort_unstable_by(|a, b| b.cmp(a));
@@ -66,14 +71,18 @@ impl Guard {
         self.made = self
             .made
             .saturating_add(u32::try_from(released.len()).unwrap_or(u32::MAX));
-        let tell = !self.waiting.is_empty()
-            && self
-                .told
-                .is_none_or(|told| !(0..AGAIN).contains(&at.saturating_sub(told)));
+        let tell = !self.waiting.is_empty() && self.tell(at);
+        (released, tell)
+    }
+
+    fn tell(&mut self, at: i64) -> bool {
+        let tell = self
+            .told
+            .is_none_or(|told| !(0..AGAIN).contains(&at.saturating_sub(told)));
         if tell {
             self.told = Some(at);
         }
-        (released, tell)
+        tell
     }
 
     pub(super) fn waiting(&self) -> usize {

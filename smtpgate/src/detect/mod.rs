@@ -29,6 +29,7 @@ pub use alarm::{Alarm, AlarmKind, Alarms};
 pub use config::{DetectConfig, Past};
 pub use detector::{Decision, Detector, Known, Observed, Offence, Rule};
 pub use evidence::{EVIDENCE_LINES, EVIDENCE_WIDTH, escape};
+pub use good::Good;
 
 /// FNV-1a over a login name, without regard to capitals.
 fn hash_name(name: &[u8]) -> u64 {

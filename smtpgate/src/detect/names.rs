@@ -9,7 +9,7 @@ use super::source::Source;
 const MEMORY: i64 = 3_600_000;
 
 /// Names under watch; beyond that the older half goes.
-const CAPACITY: usize = 65_536;
+const CAPACITY: usize = 32_768;
 
 /// Addresses remembered for a list of names.
 const CROWD: usize = 65_536;

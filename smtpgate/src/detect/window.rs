@@ -17,7 +17,7 @@ use super::source::Source;
 /// Offences kept. A million sources with one each, and their lines, are under 256 MiB.
 const OFFENCES: usize = 1 << 20;
 /// Bytes of evidence kept.
-const EVIDENCE: usize = 64 << 20;
+const EVIDENCE: usize = 48 << 20;
 /// Offences of one source that are looked at for what led to a ban.
 const LOOK_BACK: usize = 256;
 

@@ -12,6 +12,7 @@ mod bans;
 mod cursors;
 mod error;
 mod exceptions;
+mod good;
 mod offences;
 mod positions;
 mod schema;

@@ -13,7 +13,7 @@ pub(super) const APPLICATION: i64 = 0x534d_5447;
 ///
 /// Times are Unix milliseconds. Prefixes and addresses are text, for people with `sqlite3`; prefixes are canonical (no
 /// host bits, always with a length), so that equal ones are equal text. `until` NULL = for ever.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE bans (
         id      INTEGER PRIMARY KEY,
@@ -69,6 +69,14 @@ pub(super) const MIGRATIONS: [&str; 2] = [
     CREATE TABLE cursors (
         journal BLOB    NOT NULL PRIMARY KEY,   -- 'journal', or 'journal:' and the folder
         cursor  TEXT    NOT NULL,               -- __CURSOR of the last entry that was read
+        seen    INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- Where good logins and good mail came from.
+    CREATE TABLE good (
+        address TEXT    PRIMARY KEY,
+        login   INTEGER,
         seen    INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::detect::{Past, Rule};
+use crate::detect::{Good, Past, Rule};
 use crate::maillog::{Cursor, Kind, Position, Reached};
 
 fn at(seconds: i64) -> Timestamp {
@@ -452,4 +452,30 @@ fn ledger_is_for_its_owner_only() {
             "{file}"
         );
     }
+}
+
+#[test]
+fn ledger_keeps_good_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let at = |second| Some(Timestamp::from_second(second).unwrap());
+    let good = |address: &str, login, seen| Good {
+        address: address.parse().unwrap(),
+        login,
+        seen,
+    };
+    let known = [
+        good("192.0.2.1", at(5), at(10)),
+        good("2001:db8::1", None, at(20)),
+        good("192.0.2.2", None, at(1)),
+    ];
+    ledger.keep_good(&known).unwrap();
+    assert_eq!(ledger.good_since(at(2).unwrap()).unwrap(), known[..2]);
+    ledger
+        .keep_good(&[good("192.0.2.1", None, None), good("2001:db8::1", at(30), at(30))])
+        .unwrap();
+    assert_eq!(
+        ledger.good_since(at(2).unwrap()).unwrap(),
+        [good("2001:db8::1", at(30), at(30))]
+    );
 }
