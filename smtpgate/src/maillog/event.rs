@@ -54,6 +54,8 @@ pub enum Daemon {
     Assp,
     /// Oracle Communications Messaging Server.
     Oracleims,
+    /// Zimbra's mailbox server.
+    Zimbra,
     /// Any other, as a pattern in the configuration reads it.
     Pattern,
 }

@@ -4,7 +4,7 @@ use super::event::Daemon;
 use super::parse::Reading;
 use super::{
     assp, courier, cyrus, domino, exim, groupware, kerio, opensmtpd, oracleims, perdition, qmail, roundcube, saslauthd,
-    sendmail, solidpop3d, uwimap,
+    sendmail, solidpop3d, uwimap, zimbra,
 };
 
 /// A message form: where it comes from, a line of it, and its reader.
@@ -51,6 +51,7 @@ pub static GRAMMARS: &[&Grammar] = &[
     &domino::GRAMMAR,
     &assp::GRAMMAR,
     &oracleims::GRAMMAR,
+    &zimbra::GRAMMAR,
 ];
 
 /// Reads a message of `program`. `None` when it is nobody's, or of no known form. Several daemons have programs of one

@@ -41,6 +41,7 @@ mod test_log;
 mod time;
 mod uwimap;
 pub mod weight;
+mod zimbra;
 
 pub use batch::{Batch, Cursor, Reached};
 pub use event::{Daemon, Event, Kind, Session, Step};

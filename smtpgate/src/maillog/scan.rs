@@ -21,17 +21,28 @@ pub(super) fn word(text: &[u8]) -> (&[u8], &[u8]) {
     split_once(text, b" ").unwrap_or((text, b""))
 }
 
-/// Whether `text` holds one of `marks`, whatever their case (`marks` are lower case).
+/// Whether `text` holds one of `marks`, whatever their case.
 pub(super) fn mentions(text: &[u8], marks: &[&str]) -> bool {
-    let lower = text.to_ascii_lowercase();
-    marks.iter().any(|mark| memmem::find(&lower, mark.as_bytes()).is_some())
+    marks.iter().any(|mark| {
+        let mark = mark.as_bytes();
+        let Some(first) = mark.first() else { return true };
+        memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text).any(|at| {
+            text.get(at..at + mark.len())
+                .is_some_and(|found| found.eq_ignore_ascii_case(mark))
+        })
+    })
 }
 
 /// An address and nothing else. An IPv4-mapped one is returned as IPv4.
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     // A link-local client has its interface behind it: `fe80::1%eth0`.
-    let text = text.split_once('%').map_or(text, |(address, _scope)| address);
+    let interface =
+        |text: &str| text.len() < 16 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let text = match text.split_once('%') {
+        Some((address, scope)) if address.contains(':') && interface(scope) => address,
+        _ => text,
+    };
     Some(text.parse::<IpAddr>().ok()?.to_canonical())
 }
 
@@ -82,10 +93,28 @@ mod tests {
             ("name only", "mx.example", None),
             ("two words before", "a b [192.0.2.1]", None),
             ("not an address", "a [192.0.2.1x]", None),
+            ("interface", "a [fe80::1%eth0]", ip("fe80::1")),
+            ("no interface", "a [fe80::1%e)]", None),
+            ("no interface for IPv4", "a [192.0.2.1%eth0]", None),
             ("empty", "", None),
         ];
         for (name, text, want) in cases {
             assert_eq!(host(text.as_bytes()).map(|(address, _)| address), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn maillog_scan_mentions() {
+        let cases = [
+            ("as it is", "Relaying denied", &["relaying"][..], true),
+            ("at the end", "was DENIED", &["denied"], true),
+            ("cut off", "was denie", &["denied"], false),
+            ("after a false start", "dedenied", &["denied"], true),
+            ("the second", "User unknown", &["relay", "user unknown"], true),
+            ("none", "", &["a"], false),
+        ];
+        for (name, text, marks, want) in cases {
+            assert_eq!(mentions(text.as_bytes(), marks), want, "{name}");
         }
     }
 

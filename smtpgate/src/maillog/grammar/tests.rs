@@ -19,6 +19,7 @@ fn line(program: &str, message: &str) -> String {
         "squirrelmail" => format!("11/24/2026 12:00:00 {message}"),
         "assp" => format!("Nov-24-26 12:00:00 {message}"),
         "openwebmail" => format!("Tue Nov 24 12:00:00 2026 - {message}"),
+        "zimbra" => format!("2026-11-24 12:00:00,123 {message}"),
         "oracleims" => format!("<co ts=\"2026-11-24T12:00:00.94\" {message}"),
         _ => format!("Nov 24 12:00:00 mx1 {program}[4711]: {message}"),
     }
@@ -716,6 +717,12 @@ const FORGEABLE: &[(&str, &[&str])] = &[
         &[
             "smtp: {} [192.0.2.1] authentication failure using internet password",
             "SMTP Server: Authentication failed for user {} ; connecting host 192.0.2.1",
+        ],
+    ),
+    (
+        "zimbra",
+        &[
+            "WARN  [qtp-1] [name={};oip=192.0.2.1;ua={};] security - cmd=Auth; account={}; protocol=soap; error=authentication failed for [{}], invalid password;",
         ],
     ),
     (

@@ -25,6 +25,13 @@ struct Split<'a> {
 }
 
 const SHAPES: &[Shape] = &[
+    // Zimbra's audit.log and mailbox.log.
+    Shape {
+        mask: b"0000-00-00 00:00:00,000 ",
+        format: "%Y-%m-%d %H:%M:%S,%f ",
+        skip: 0,
+        split: |rest| Some(Split::of(b"zimbra", rest)),
+    },
     // Exim's main log and reject log, and Domino's console log with ISO dates.
     Shape {
         mask: b"0000-00-00 00:00:00",
