@@ -60,6 +60,10 @@ fn tagged<'a>(host: &'a [u8], rest: &'a [u8]) -> Option<(&'a [u8], &'a [u8], &'a
         // Horde's own file: `HORDE [error] [imp] FAILED LOGIN`
         return Some((b"", host, rest));
     }
+    if host.contains(&b'(') {
+        // No host, but `auth(USER,…)` of Dovecot's own log: what looks like a tag behind it is within a client's user name.
+        return None;
+    }
     let (mut tag, mut message) = word(rest)?;
     if tag.starts_with(b"mail.") {
         // BusyBox's syslogd: `host mail.info program[pid]:`

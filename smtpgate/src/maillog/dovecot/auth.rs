@@ -98,10 +98,19 @@ fn worker(message: &[u8]) -> Option<Reading<'_>> {
     passdb(rest)
 }
 
-/// A line of Dovecot's own log file: the tag is known.
+/// A request of 2.4 in Dovecot's own log file, where the line's tag is the request's: `TAG: Info: PASSDB: TEXT`.
+///
+/// USER may end a tag of its own making. Then Dovecot's is in the text, with the level behind it.
 pub(super) fn tagged<'a>(tag: &'a [u8], text: &'a [u8]) -> Option<Reading<'a>> {
+    const LEVEL: &[u8] = b"Info: ";
     let tag = tag_of(tag)?;
-    let (Verdict::Closed(reading) | Verdict::Open(reading)) = request(&tag, text)?;
+    let mut levels = memmem::find_iter(text, LEVEL);
+    levels.next()?;
+    let reading = match request(&tag, text)? {
+        Verdict::Closed(reading) => reading,
+        Verdict::Open(_) if levels.next().is_some() => return Some(Reading::of(Kind::AuthFailed)),
+        Verdict::Open(reading) => reading,
+    };
     Some(Reading {
         user: Some(tag.user).filter(|user| *user != b"?" && !user.is_empty()),
         ..reading.by(tag.address)
@@ -113,10 +122,12 @@ fn request(tag: &Tag<'_>, text: &[u8]) -> Option<Verdict<'static>> {
     if !matches!(tag.name, b"auth" | b"auth-worker") {
         return failure(tag.name, text);
     }
+    // In Dovecot's own log the level stands behind the request's number.
     let text = match text.strip_prefix(b"request [") {
         Some(rest) => rest.get(memmem::find(rest, b"]: ")? + 3..)?,
         None => text,
     };
+    let text = text.strip_prefix(b"Info: ").unwrap_or(text);
     let (name, rest) = text.split_at_checked(memmem::find(text, b": ")?)?;
     failure(name, rest.get(2..)?)
 }

@@ -42,7 +42,7 @@ pub(super) fn read<'a>(program: &'a [u8], message: &'a [u8]) -> Option<Reading<'
         match service(program) {
             // `auth-worker(22401)`
             Some((b"auth" | b"auth-worker", b"")) => find(AUTH, level(message)?),
-            _ => auth::tagged(program, level(message)?),
+            _ => auth::tagged(program, message),
         }
     } else {
         None

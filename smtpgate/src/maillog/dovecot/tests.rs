@@ -215,6 +215,29 @@ fn maillog_dovecot_lines() {
             Some("bob"),
         ),
         (
+            "2.4 worker, own file",
+            "auth-worker(bob,192.0.2.1)<220><x>: request [1]: Info: pam: pam_authenticate() failed: Authentication failure \
+             (Password mismatch?)",
+            Kind::AuthFailed,
+            weight::PASSWORD,
+            Some("bob"),
+        ),
+        (
+            "2.4, logged in",
+            "imap-login: Info: Logged in: user=<bob>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.25, mpid=227, session=<x>",
+            Kind::AuthOk,
+            0,
+            Some("bob"),
+        ),
+        (
+            "2.4, mechanism that is not there",
+            "imap-login: Info: Login aborted: Logged out (tried to use unsupported auth mechanism, 1 attempts in 0 secs) \
+             (invalid_mech): user=<>, method=FOO, rip=192.0.2.1, lip=192.0.2.25, session=<x>",
+            Kind::AuthFailed,
+            weight::NOT_OFFERED,
+            None,
+        ),
+        (
             "no name that may be one",
             "mx1 dovecot: auth: plain(?,192.0.2.1): Username character disallowed by auth_username_chars: 0x5b (username: [x])",
             Kind::AuthFailed,
@@ -359,7 +382,7 @@ proptest! {
     #[test]
     fn maillog_dovecot_address_is_its_own(
         (a, b) in (text(), text()),
-        form in 0..14_usize,
+        form in 0..17_usize,
         session in prop_oneof![Just(""), Just(",<n4JLdHNVngZGpV2j>")],
         verdict in proptest::sample::select(&[
             "unknown user",
@@ -386,9 +409,14 @@ proptest! {
             10 => format!("auth: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser={user} rhost=192.0.2.1"),
             11 => format!("conn unix:auth-worker (pid=7,uid=8): auth-worker<9>: sql({user},192.0.2.1): {verdict}"),
             12 => format!("auth: passwd-file({user},192.0.2.1{session}): {verdict} - trying the next passdb"),
+            13 => format!("auth({user},192.0.2.1,sasl:plain)<x>: Info: passwd-file: {verdict}"),
+            14 => format!("auth({user},192.0.2.1,sasl:plain)<x>: Info: passwd-file: {verdict} (given password: {b})"),
+            15 => format!("auth-worker({user},192.0.2.1)<220><x>: request [1]: Info: pam: {verdict}"),
             _ => format!("auth: passwd-file({user},192.0.2.1{session}): allow_nets check failed: IP not in allowed networks"),
         };
-        let line = format!("Nov 24 02:27:08 mx1 dovecot: {message}");
+        // Through syslog, or in Dovecot's own log.
+        let host = if matches!(form, 13..=15) { "" } else { "mx1 dovecot: " };
+        let line = format!("Nov 24 02:27:08 {host}{message}");
         let found = parse(line.as_bytes()).and_then(|event| event.address);
         let own: IpAddr = "192.0.2.1".parse().unwrap();
         prop_assert!(found.is_none_or(|address| address == own), "{:?} of {}", found, message);

@@ -222,7 +222,8 @@ fn forwarded(message: &[u8]) -> Option<Split<'_>> {
 fn dovecot(message: &[u8]) -> Option<Split<'_>> {
     let (tag, rest) = word(message)?;
     let tag = tag.strip_suffix(b":")?;
-    rest.starts_with(b"Info: ").then(|| Split::of(tag, rest))
+    let known = rest.starts_with(b"Info: ") || rest.starts_with(b"request [");
+    known.then(|| Split::of(tag, rest))
 }
 
 #[cfg(test)]

@@ -251,7 +251,7 @@ fn maillog_postfix_lines() {
         (
             "lost, as 3.10 has it",
             "smtpd",
-            "NOQUEUE: lost connection after CONNECT from host.example[192.0.2.1]",
+            "NOQUEUE: lost connection after EHLO from host.example[192.0.2.1]",
             Kind::DdosConnect,
             weight::NOTHING,
         ),
