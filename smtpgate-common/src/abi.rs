@@ -6,7 +6,7 @@
 
 use crate::{
     cell::Cell,
-    shared::{AtomicU16, AtomicU32, AtomicU64},
+    shared::{AtomicU8, AtomicU16, AtomicU32, AtomicU64},
 };
 
 /// Version of all shapes below.
@@ -24,13 +24,12 @@ pub const NO_GATE: u8 = 16;
 /// Cells that the front tables can name.
 pub const CLASSES: usize = 256;
 
-/// Words of the filter before the ban tables: 128 KiB, half of what it has bits set at 300,000 sources.
-pub const FILTER_WORDS: usize = 16_384;
-
-/// `PORTS`: this many lines of [`PORTS_A_LINE`] ports. A byte is the gate's number plus one; 0 is no gate.
-pub const PORT_LINES: usize = 1024;
-/// Ports in one value of `PORTS`.
-pub const PORTS_A_LINE: usize = 64;
+/// Words of the filter before `BANS4`: 128 KiB, which the cache next to the CPU holds.
+pub const FILTER4_WORDS: usize = 16_384;
+/// Words of the filter before `BANS6`: 32 KiB, since few ban IPv6 by the ten thousand.
+pub const FILTER6_WORDS: usize = 4096;
+/// Words of both.
+pub const FILTER_WORDS: usize = FILTER4_WORDS + FILTER6_WORDS;
 
 /// Map names, as the object, the pins and `bpftool` have them (15 characters at the most).
 pub mod maps {
@@ -44,8 +43,6 @@ pub mod maps {
     pub const TRIE4: &str = "TRIE4";
     /// LPM_TRIE, 16-byte network-order address to [`super::Cell`].
     pub const TRIE6: &str = "TRIE6";
-    /// ARRAY(1024) of 64 port bytes.
-    pub const PORTS: &str = "PORTS";
     /// ARRAY of [`super::Bucket4`], mmapable.
     pub const BANS4: &str = "BANS4";
     /// HASH, address (u32, host order) to end (u32): bans that found their bucket full.
@@ -94,13 +91,16 @@ pub struct Head {
     pub observe: AtomicU32,
     /// Packed [`Cell`]s that front codes below [`crate::front::ASK_TRIE`] name. Number 0 is the empty cell.
     pub classes: [AtomicU64; CLASSES],
-    /// Bits of [`crate::ban::filter`] for every source in the ban tables of both families, set before it gets there. It
-    /// keeps nearly all others from the tables, which no cache holds. Bits of those that went stay until the next filling.
+    /// Bits of [`crate::ban::filter4`] and [`crate::ban::filter6`] for every source in the ban tables, set before it gets
+    /// there: what keeps nearly all others from the tables, which no cache holds. Bits of sources that went stay until
+    /// the next filling.
     pub filter: [AtomicU64; FILTER_WORDS],
     /// By the first two bytes of an IPv4 address, big-endian.
     pub root4: [AtomicU16; 65_536],
     /// By the first two bytes of an IPv6 address, big-endian.
     pub root6: [AtomicU16; 65_536],
+    /// By TCP destination port: the gate's number plus one; 0 is no gate.
+    pub ports: [AtomicU8; 65_536],
 }
 
 /// Empty: every source is outside.
@@ -113,6 +113,7 @@ impl Default for Head {
             filter: [const { AtomicU64::new(0) }; FILTER_WORDS],
             root4: [const { AtomicU16::new(0) }; 65_536],
             root6: [const { AtomicU16::new(0) }; 65_536],
+            ports: [const { AtomicU8::new(0) }; 65_536],
         }
     }
 }
@@ -212,13 +213,13 @@ const _: () = {
     assert!(offset_of!(Head, classes) == 8);
     assert!(offset_of!(Head, root4) == 8 + 8 * (CLASSES + FILTER_WORDS));
     assert!(offset_of!(Head, root6) == 8 + 8 * (CLASSES + FILTER_WORDS) + 131_072);
-    assert!(size_of::<Head>() == 8 + 8 * (CLASSES + FILTER_WORDS) + 262_144);
+    assert!(offset_of!(Head, ports) == 8 + 8 * (CLASSES + FILTER_WORDS) + 262_144);
+    assert!(size_of::<Head>() == 8 + 8 * (CLASSES + FILTER_WORDS) + 327_680);
     assert!(size_of::<Node>() == 512);
     assert!(size_of::<Bucket4>() == 64 && align_of::<Bucket4>() == 64);
     assert!(size_of::<Bucket6>() == 64 && align_of::<Bucket6>() == 64);
     assert!(size_of::<Event>() == 40 && align_of::<Event>() == 8);
     assert!(offset_of!(Event, source) == 8 && offset_of!(Event, ifindex) == 24 && offset_of!(Event, port) == 28);
     assert!(offset_of!(Event, gate) == 30 && offset_of!(Event, observed) == 33);
-    assert!(PORT_LINES * PORTS_A_LINE == 65_536);
     assert!(counter_index(NO_GATE, 15, 2, true) == COUNTER_COUNT - 1);
 };

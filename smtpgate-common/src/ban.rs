@@ -3,6 +3,13 @@
 //! Ends are counted in ticks of 2^27 ns (0.134 s) since boot, so that the kernel needs one shift and no division;
 //! 32 bits of them last 18 years. A clock is read only once an address has matched.
 
+use crate::abi::{FILTER4_WORDS, FILTER6_WORDS};
+
+/// 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+const _: () = assert!(FILTER4_WORDS == 1 << (64 - 50) && FILTER6_WORDS == 1 << (64 - 52));
+
 /// log2 of a tick in nanoseconds.
 pub const TICK_SHIFT: u32 = 27;
 
@@ -27,13 +34,25 @@ pub const fn word4(address: u32, until: u32) -> u64 {
     (address as u64) << 32 | until as u64
 }
 
-/// Word and bits of [`crate::abi::Head::filter`] for an IPv4 address or a /64 network, as big-endian numbers. A source in the
-/// ban tables has all its bits set; of 100 others, 3 have so at 100,000 bans. A Bloom filter in one word: Putze, Sanders
-/// and Singler, Cache-, Hash- and Space-Efficient Bloom Filters, 2007.
+/// Word and bits of [`crate::abi::Head::filter`] for an IPv4 address (a big-endian number). All bits of a banned one are
+/// set; of 100 others, 3 have all set at 100,000 bans. A Bloom filter in one word: Putze, Sanders and Singler, Cache-,
+/// Hash- and Space-Efficient Bloom Filters, 2007.
 #[inline(always)]
-pub const fn filter(source: u64) -> (u16, u64) {
-    let hash = source.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    ((hash >> 50) as u16, 1 << (hash >> 44 & 63) | 1 << (hash >> 38 & 63))
+pub const fn filter4(address: u32) -> (u16, u64) {
+    let hash = (address as u64).wrapping_mul(GOLDEN);
+    ((hash >> 50) as u16, two_bits(hash))
+}
+
+/// As [`filter4`], for a /64 network.
+#[inline(always)]
+pub const fn filter6(net: u64) -> (u16, u64) {
+    let hash = net.wrapping_mul(GOLDEN);
+    (FILTER4_WORDS as u16 + (hash >> 52) as u16, two_bits(hash))
+}
+
+#[inline(always)]
+const fn two_bits(hash: u64) -> u64 {
+    1 << (hash >> 44 & 63) | 1 << (hash >> 38 & 63)
 }
 
 /// Bucket of an IPv4 address. `shift` is 32 minus log2 of the number of buckets (1 to 31). Fibonacci hashing: Knuth,
@@ -46,5 +65,5 @@ pub const fn bucket4(address: u32, shift: u32) -> u32 {
 /// Bucket of a /64 network. `shift` is 64 minus log2 of the number of buckets (33 to 63).
 #[inline(always)]
 pub const fn bucket6(net: u64, shift: u32) -> u32 {
-    (net.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (shift & 63)) as u32
+    (net.wrapping_mul(GOLDEN) >> (shift & 63)) as u32
 }

@@ -121,10 +121,10 @@ fn segment<F: Frame + ?Sized, T: Tables>(frame: &F, tcp: Tcp, family: Family, ta
         return Decision::PASS;
     }
     let port = be16(header, 2);
-    let Some(gate) = tables.gate(port) else {
+    let Some(lookup) = tables.lookup() else {
         return Decision::PASS;
     };
-    let Some(lookup) = tables.lookup() else {
+    let Some(gate) = lookup.gate(port) else {
         return Decision::PASS;
     };
     let reason = match family {
@@ -147,7 +147,7 @@ fn cut_segment<F: Frame + ?Sized, T: Tables>(frame: &F, tcp: Tcp, family: Family
     let (port, gate) = match within::<F, 4>(frame, tcp.at, tcp.end) {
         Within::Whole(ports) => {
             let port = be16(ports, 2);
-            match tables.gate(port) {
+            match tables.lookup().and_then(|lookup| lookup.gate(port)) {
                 Some(gate) => (port, gate),
                 None => return Decision::PASS,
             }
@@ -276,17 +276,16 @@ fn cell6<L: Lookup>(lookup: &L, address: u128) -> Cell {
     lookup.trie6(address.to_le_bytes()).unwrap_or(Cell::EMPTY)
 }
 
-/// Whether the ban tables need to be asked for an IPv4 address or a /64 (big-endian numbers).
+/// Whether a ban table need be asked.
 #[inline(always)]
-fn may_be_banned<L: Lookup>(lookup: &L, source: u64) -> bool {
-    let (word, bits) = ban::filter(source);
+fn may_be_banned<L: Lookup>(lookup: &L, (word, bits): (u16, u64)) -> bool {
     lookup.filter(word) & bits == bits
 }
 
 /// End of the ban of a single IPv4 address (a big-endian number); 0 when it has none.
 #[inline(always)]
 fn single4<L: Lookup>(lookup: &L, address: u32) -> u32 {
-    if !may_be_banned(lookup, u64::from(address)) {
+    if !may_be_banned(lookup, ban::filter4(address)) {
         return 0;
     }
     let Some(bucket) = lookup.bucket4(address) else {
@@ -316,7 +315,7 @@ fn single4<L: Lookup>(lookup: &L, address: u32) -> u32 {
 #[inline(always)]
 fn single6<L: Lookup>(lookup: &L, address: u128) -> u32 {
     let net = (address as u64).swap_bytes();
-    if !may_be_banned(lookup, net) {
+    if !may_be_banned(lookup, ban::filter6(net)) {
         return 0;
     }
     let Some(bucket) = lookup.bucket6(net) else { return 0 };

@@ -4,10 +4,10 @@
 //! one there (`ldxh`, `ldxw`, `ldxdw`), and loads are all that the kernel program does to these.
 
 #[cfg(not(target_arch = "bpf"))]
-pub use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
+pub use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 #[cfg(target_arch = "bpf")]
-pub use bpf::{AtomicU16, AtomicU32, AtomicU64};
+pub use bpf::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 #[cfg(target_arch = "bpf")]
 mod bpf {
@@ -37,5 +37,5 @@ mod bpf {
         };
     }
 
-    loads!(AtomicU16 u16, AtomicU32 u32, AtomicU64 u64);
+    loads!(AtomicU8 u8, AtomicU16 u16, AtomicU32 u32, AtomicU64 u64);
 }

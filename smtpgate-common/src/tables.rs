@@ -5,22 +5,21 @@ use crate::{
     cell::Cell,
 };
 
-/// The gate table, up to the question whether a port is gated: all that other services' packets ever touch.
+/// The gate table, as long as nothing of it was needed.
 pub trait Tables {
     /// What answers for sources.
     type Lookup<'a>: Lookup
     where
         Self: 'a;
 
-    /// Gate number of a TCP destination port (host order), when it is gated.
-    fn gate(&self, port: u16) -> Option<u8>;
-
-    /// The rest of the table. `None` cannot happen in a loaded program; the verifier wants it asked.
+    /// The table. `None` cannot happen in a loaded program; the verifier wants it asked.
     fn lookup(&self) -> Option<Self::Lookup<'_>>;
 }
 
-/// The gate table behind the port. Codes and cells as in [`crate::abi`].
+/// The gate table. Codes and cells as in [`crate::abi`].
 pub trait Lookup {
+    /// Gate number of a TCP destination port (host order), when it is gated.
+    fn gate(&self, port: u16) -> Option<u8>;
     /// [`crate::abi::Head::observe`].
     fn observe(&self) -> u32;
     /// The class a front code below [`crate::front::ASK_TRIE`] names.

@@ -9,7 +9,7 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use smtpgate_common::abi::{Bucket4, Bucket6, COUNTER_COUNT, Head, Node, PORT_LINES, PORTS_A_LINE};
+use smtpgate_common::abi::{Bucket4, Bucket6, COUNTER_COUNT, Head, Node};
 
 const SHARED: usize = BPF_F_MMAPABLE as usize;
 /// Elements are allocated as they come, and freed after a grace period: a reader never sees a place reused under it.
@@ -28,8 +28,6 @@ pub(crate) static NODES6: Array<Node, ANY, SHARED> = Array::new();
 pub(crate) static TRIE4: LpmTrie<[u8; 4], [u32; 2], ANY> = LpmTrie::new();
 #[btf_map]
 pub(crate) static TRIE6: LpmTrie<[u8; 16], u64, ANY> = LpmTrie::new();
-#[btf_map]
-pub(crate) static PORTS: Array<[u8; PORTS_A_LINE], PORT_LINES> = Array::new();
 #[btf_map]
 pub(crate) static BANS4: Array<Bucket4, ANY, SHARED> = Array::new();
 #[btf_map]

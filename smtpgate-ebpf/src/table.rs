@@ -12,26 +12,19 @@ use smtpgate_common::{
 };
 
 use crate::maps::{
-    BANS4, BANS4_OVER, BANS6, BANS6_EXACT, BANS6_OVER, HEAD, NODES4, NODES6, PORTS, TRIE4, TRIE6, bans4_shift,
-    bans6_shift,
+    BANS4, BANS4_OVER, BANS6, BANS6_EXACT, BANS6_OVER, HEAD, NODES4, NODES6, TRIE4, TRIE6, bans4_shift, bans6_shift,
 };
 
-/// The maps, up to the ports.
+/// The maps, none of them looked up yet.
 pub(crate) struct Table;
 
-/// The maps behind the ports.
+/// The maps.
 pub(crate) struct Maps {
     head: &'static Head,
 }
 
 impl Tables for Table {
     type Lookup<'a> = Maps;
-
-    #[inline(always)]
-    fn gate(&self, port: u16) -> Option<u8> {
-        let line = PORTS.get(u32::from(port >> 6))?;
-        line[usize::from(port & 63)].checked_sub(1)
-    }
 
     #[inline(always)]
     fn lookup(&self) -> Option<Maps> {
@@ -59,6 +52,13 @@ struct Key6(u32, Key<[u8; 16]>);
 struct Exact6([u8; 16]);
 
 impl Lookup for Maps {
+    #[inline(always)]
+    fn gate(&self, port: u16) -> Option<u8> {
+        // SAFETY: below the 65,536 ports.
+        let gate = unsafe { self.head.ports.get_unchecked(bounded(port)) }.load(Relaxed);
+        gate.checked_sub(1)
+    }
+
     #[inline(always)]
     fn observe(&self) -> u32 {
         self.head.observe.load(Relaxed)

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use aya::maps::lpm_trie::Key;
 use ipnet::{Ipv4Net, Ipv6Net};
-use smtpgate_common::abi::{PORTS_A_LINE, maps};
+use smtpgate_common::abi::maps;
 use smtpgate_common::ban::LIFTED;
 use smtpgate_common::cell::Cell;
 
@@ -21,6 +21,9 @@ impl Live {
         let words = head.classes.iter().zip(&from.head.classes);
         for (to, from) in words.chain(head.filter.iter().zip(&from.head.filter)) {
             to.store(from.load(Relaxed), Relaxed);
+        }
+        for (to, from) in head.ports.iter().zip(&from.ports) {
+            to.store(*from, Relaxed);
         }
         let roots = head
             .root4
@@ -69,14 +72,6 @@ impl Live {
         for (address, until) in &from.exact6 {
             self.apply(&Op::Exact6Set(*address, *until))?;
         }
-        let (lines, _) = from.ports.as_chunks::<PORTS_A_LINE>();
-        for (number, line) in (0..).zip(lines) {
-            if line.iter().any(|gate| *gate != 0) {
-                self.ports
-                    .set(number, line, 0)
-                    .map_err(Error::map(maps::PORTS, "fill it"))?;
-            }
-        }
         Ok(())
     }
 
@@ -88,6 +83,9 @@ impl Live {
         let words = to.head.classes.iter().zip(&head.classes);
         for (to, from) in words.chain(to.head.filter.iter().zip(&head.filter)) {
             to.store(from.load(Acquire), Relaxed);
+        }
+        for (to, from) in to.ports.iter_mut().zip(&head.ports) {
+            *to = from.load(Acquire);
         }
         let roots = to
             .head
@@ -140,10 +138,6 @@ impl Live {
         })?);
         for op in ops.iter().flatten() {
             to.apply(op);
-        }
-        let (lines, _) = to.ports.as_chunks_mut::<PORTS_A_LINE>();
-        for (number, line) in (0..).zip(lines) {
-            *line = self.ports.get(&number, 0).map_err(Error::map(maps::PORTS, "read it"))?;
         }
         Ok(to)
     }

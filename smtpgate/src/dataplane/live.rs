@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, Map, MapData, MapError};
-use smtpgate_common::abi::{Bucket4, Bucket6, FILTER_WORDS, Head, LAYOUT, Node, PORTS_A_LINE, maps};
+use aya::maps::{HashMap, Map, MapData, MapError};
+use smtpgate_common::abi::{Bucket4, Bucket6, FILTER_WORDS, Head, LAYOUT, Node, maps};
 use smtpgate_common::ban::LIFTED;
 
 use super::error::Error;
@@ -26,7 +26,6 @@ pub struct Live {
     pub(super) bans6: Shared<Bucket6>,
     pub(super) trie4: LpmTrie<MapData, [u8; 4], u64>,
     pub(super) trie6: LpmTrie<MapData, [u8; 16], u64>,
-    pub(super) ports: Array<MapData, [u8; PORTS_A_LINE]>,
     pub(super) over4: HashMap<MapData, u32, u32>,
     pub(super) over6: HashMap<MapData, u64, u64>,
     pub(super) exact6: HashMap<MapData, [u8; 16], u32>,
@@ -55,7 +54,6 @@ impl Live {
             bans6: Shared::map(&pinned(folder, maps::BANS6)?, maps::BANS6)?,
             trie4: typed(folder, maps::TRIE4)?,
             trie6: typed(folder, maps::TRIE6)?,
-            ports: typed(folder, maps::PORTS)?,
             over4: typed(folder, maps::BANS4_OVER)?,
             over6: typed(folder, maps::BANS6_OVER)?,
             exact6: typed(folder, maps::BANS6_EXACT)?,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
-use smtpgate_common::abi::{Bucket4, Bucket6, FILTER_WORDS, PORTS_A_LINE, maps};
+use smtpgate_common::abi::{Bucket4, Bucket6, FILTER_WORDS, maps};
 use smtpgate_common::ban::{bucket4, bucket6, ticks};
 use smtpgate_common::cell::Cell;
 use smtpgate_common::{Lookup, Reason, Source, Tables, judge};
@@ -24,7 +24,7 @@ impl Live {
     /// Number of the gate that `port` belongs to.
     pub fn gate(&self, port: u16) -> Result<Option<u8>, Error> {
         let look = Look::at(self);
-        let gate = look.gate(port);
+        let gate = (&look).gate(port);
         look.done(gate)
     }
 }
@@ -81,18 +81,17 @@ impl Tables for Look<'_> {
     where
         Self: 'a;
 
-    fn gate(&self, port: u16) -> Option<u8> {
-        let (line, place) = (usize::from(port) / PORTS_A_LINE, usize::from(port) % PORTS_A_LINE);
-        let line = self.found(self.live.ports.get(&u32::try_from(line).ok()?, 0), maps::PORTS)?;
-        line.get(place)?.checked_sub(1)
-    }
-
     fn lookup(&self) -> Option<&Self> {
         Some(self)
     }
 }
 
 impl Lookup for &Look<'_> {
+    fn gate(&self, port: u16) -> Option<u8> {
+        let head = self.there(self.live.head())?;
+        head.ports[usize::from(port)].load(Acquire).checked_sub(1)
+    }
+
     fn observe(&self) -> u32 {
         self.there(self.live.head())
             .map_or(0, |head| head.observe.load(Acquire))

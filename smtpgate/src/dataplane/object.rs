@@ -18,13 +18,12 @@ use crate::policy::ops::Sizes;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/smtpgate.bpf.o"));
 
 /// Maps that a generation owns. `COUNTERS` belongs to all.
-const OWN: [&str; 13] = [
+const OWN: [&str; 12] = [
     maps::HEAD,
     maps::NODES4,
     maps::NODES6,
     maps::TRIE4,
     maps::TRIE6,
-    maps::PORTS,
     maps::BANS4,
     maps::BANS4_OVER,
     maps::BANS6,

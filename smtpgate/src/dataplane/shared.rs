@@ -16,7 +16,7 @@ use super::error::{Error, because};
 /// kernel's stride in an array map is (`array_map_alloc`).
 pub(super) unsafe trait Atoms: Sync {}
 
-// SAFETY: asserted in `smtpgate_common::abi`: atomics alone, but for a pad that nobody writes; 264,208 bytes.
+// SAFETY: asserted in `smtpgate_common::abi`: atomics alone.
 unsafe impl Atoms for Head {}
 // SAFETY: 256 atomic codes; 512 bytes.
 unsafe impl Atoms for Node {}

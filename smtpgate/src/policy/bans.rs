@@ -12,7 +12,7 @@ use std::{
 use smtpgate_common::{
     Lookup as _,
     abi::EXACT,
-    ban::{LIFTED, filter, word4},
+    ban::{LIFTED, filter4, filter6, word4},
 };
 
 use super::{
@@ -48,9 +48,8 @@ impl Writer<'_> {
         self.ops.push(op);
     }
 
-    /// Lets the filter pass a source (IPv4 address or /64, as a big-endian number) on to the ban tables: before it is there.
-    fn admit(&mut self, source: u64) {
-        let (word, bits) = filter(source);
+    /// Lets the filter pass a source on to its ban table: before it is there.
+    fn admit(&mut self, (word, bits): (u16, u64)) {
         let old = (&*self.maps).filter(word);
         if old & bits != bits {
             self.write(Op::FilterSet(word, old | bits));
@@ -202,14 +201,14 @@ impl Bans {
                 if end4(old) > LIFTED {
                     self.forget(Single::V4(address4(old)));
                 }
-                writer.admit(address.into());
+                writer.admit(filter4(address));
                 writer.write(Op::Ban4Set { bucket, slot, word });
             }
             Place::Over => writer.write(Op::Over4Set(address, end)),
             Place::Full => {
                 within(OVER4, writer.maps.over4.len() + 1, writer.sizes.over4)?;
                 *self.beyond4.entry(bucket).or_default() += 1;
-                writer.admit(address.into());
+                writer.admit(filter4(address));
                 writer.write(Op::Over4Set(address, end));
             }
         }
@@ -309,7 +308,7 @@ impl Bans {
             within(OVER6, writer.maps.over6.len() + 1, writer.sizes.over6)?;
             *self.beyond6.entry(bucket).or_default() += 1;
         }
-        writer.admit(net);
+        writer.admit(filter6(net));
         match place {
             Place::Slot(slot) => writer.write(Op::Ban6Set {
                 bucket,

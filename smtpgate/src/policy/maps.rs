@@ -32,7 +32,7 @@ pub struct Maps {
     pub trie4: Trie,
     /// `TRIE6`.
     pub trie6: Trie,
-    /// `PORTS`, line after line.
+    /// Ports of `HEAD`.
     pub ports: Box<[u8]>,
     /// `BANS4`.
     pub bans4: Vec<Bucket4>,
@@ -191,16 +191,16 @@ fn code(nodes: &[Node], node: u32, byte: u8) -> Option<u16> {
 impl Tables for Maps {
     type Lookup<'a> = &'a Self;
 
-    fn gate(&self, port: u16) -> Option<u8> {
-        self.ports.get(usize::from(port))?.checked_sub(1)
-    }
-
     fn lookup(&self) -> Option<&Self> {
         Some(self)
     }
 }
 
 impl Lookup for &Maps {
+    fn gate(&self, port: u16) -> Option<u8> {
+        self.ports.get(usize::from(port))?.checked_sub(1)
+    }
+
     fn observe(&self) -> u32 {
         self.head.observe.load(Relaxed)
     }

@@ -80,8 +80,8 @@ impl Sizes {
         nets.sort_unstable();
         nets.dedup();
         let grown = |count: u64, least: u64| count + count * u64::from(limits.headroom) / 100 + least;
-        // Half full, so that a bucket is rarely full.
-        let bans4_log2 = log2(grown(v4.len() as u64, LEAST) / 4);
+        // Half full with all head-room, so that a bucket is rarely full; and not larger, because every miss is paid for.
+        let bans4_log2 = log2(grown(v4.len() as u64, LEAST) / 5);
         let bans6_log2 = log2(grown(nets.len() as u64, LEAST) / 2);
         let over4 = beyond(
             8,
