@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use crate::gated::{BpfFs, Pair};
 use crate::lab::gate::binary;
 
-/// How long the daemon may need for what was written.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the daemon may stand still before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Who commits offence `number`: everybody has a /32, so that nobody's neighbours count with him.
 #[must_use]
@@ -169,9 +169,13 @@ impl Reader {
     /// once.
     pub fn wait_exact(&self, numbers: impl IntoIterator<Item = u32>) -> Result<()> {
         let wanted: BTreeMap<u32, u32> = numbers.into_iter().map(|number| (number, 1)).collect();
-        let deadline = Instant::now() + PATIENCE;
-        while self.read()?.len() < wanted.len() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(100));
+        let (mut got, mut deadline) = (0, Instant::now() + PATIENCE);
+        while got < wanted.len() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(200));
+            let now = self.read()?.len();
+            if now > got {
+                (got, deadline) = (now, Instant::now() + PATIENCE);
+            }
         }
         std::thread::sleep(Duration::from_millis(500));
         let read = self.read()?;

@@ -1,5 +1,5 @@
 //! Follows log files through everything that happens to them: rename, copytruncate, delete and re-create, a symlink that
-//! points elsewhere, not being there yet. Nothing is lost, and nothing is read twice.
+//! points elsewhere, not being there yet, compressed before it was read. Nothing is lost, and nothing is read twice.
 //!
 //! A thread reads ([`spawn`]); what it hands over is in [`Batch`]es through a bounded channel, so that it waits for whoever
 //! is behind. A batch comes with the position after it, to be committed with its effects.

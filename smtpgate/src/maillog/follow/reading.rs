@@ -1,7 +1,7 @@
 //! One open file, read from a line on. Knows nothing of paths.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Instant;
@@ -11,6 +11,9 @@ use super::position::{FileId, MARKED, Position, mark};
 
 /// Bytes read at once: bounds a batch.
 const CHUNK: usize = 256 * 1024;
+
+/// Where logs are unpacked: on a disk, which /tmp need not be (file-hierarchy(7)).
+const UNPACKED: &str = "/var/tmp";
 
 /// What a read found.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,9 +62,26 @@ impl Reading {
         if !meta.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Self {
+        Ok(Self::of(file, FileId::from(&meta)))
+    }
+
+    /// Unpacks a compressed log into a file without a name on the disk, from where `offset` can be gone on from; before
+    /// that there is a hole. Not more than `most` bytes.
+    pub(super) fn unpack(path: &Path, offset: u64, most: u64) -> io::Result<Self> {
+        let mut log = crate::maillog::open(File::open(path)?)?;
+        let from = offset.saturating_sub(MARKED as u64);
+        io::copy(&mut log.by_ref().take(from), &mut io::sink())?;
+        let mut file = tempfile::tempfile_in(UNPACKED)?;
+        file.seek(io::SeekFrom::Start(from))?;
+        io::copy(&mut log.take(most), &mut file)?;
+        let meta = file.metadata()?;
+        Ok(Self::of(file, FileId::from(&meta)))
+    }
+
+    fn of(file: File, id: FileId) -> Self {
+        Self {
             file,
-            id: FileId::from(&meta),
+            id,
             offset: 0,
             mark: mark(b""),
             scanned: 0,
@@ -71,7 +91,7 @@ impl Reading {
             buffer: Vec::new(),
             backlog: 0,
             grown: Instant::now(),
-        })
+        }
     }
 
     pub(super) fn file(&self) -> &File {

@@ -10,13 +10,15 @@ use super::Start;
 use super::position::{FileId, Position};
 use super::read_back::read_back;
 use super::reading::{Found, Reading};
-use super::rotated::{Rotated, rotated};
+use super::rotated::{Rotated, packed, rotated};
 use crate::maillog::{Batch, Reached};
 
 /// A writer goes on with a renamed file until it is told to reopen; one that was quiet for so long was told.
 const QUIET: Duration = Duration::from_mins(5);
 /// More renamed files than that are not kept open.
 const RETIRED: usize = 32;
+/// More compressed files than that, the newest, are not searched for where the reading stood.
+const PACKED: usize = 8;
 /// Positions remembered per path.
 const KNOWN: usize = 64;
 
@@ -91,7 +93,11 @@ impl Tail {
         } else {
             self.last_read(&mut siblings, &resumed)
         };
-        if !goes_on && last_read.is_none() && current.is_some() {
+        let packed = match self.known.last() {
+            Some(last) if !goes_on && last_read.is_none() => self.packed(last.offset, last.mark),
+            _ => Vec::new(),
+        };
+        if !goes_on && last_read.is_none() && packed.is_empty() && current.is_some() {
             info!(path = %self.path.display(), "what was read of the log is gone: reading the file that is there");
         }
         let wanted = siblings
@@ -100,9 +106,11 @@ impl Tail {
             .enumerate()
             .filter_map(|(at, ((sibling, reading), resumed))| {
                 let unread = last_read.is_some_and(|last| at == last || (at > last && sibling.numbered));
-                (resumed || unread).then_some(reading)
-            });
-        self.retired = wanted.collect();
+                let newer = !packed.is_empty() && sibling.numbered;
+                (resumed || unread || newer).then_some(reading)
+            })
+            .collect::<Vec<_>>();
+        self.retired = packed.into_iter().chain(wanted).collect();
         self.retired.drain(..self.retired.len().saturating_sub(RETIRED));
         self.current = current;
         for reading in self.current.iter_mut().chain(&mut self.retired) {
@@ -122,6 +130,32 @@ impl Tail {
             !found && !resumed && reading.resume(last.offset, last.mark).unwrap_or(false)
         });
         copy.max(resumed.iter().rposition(|resumed| *resumed))
+    }
+
+    /// Where the reading stood, in what rotation has compressed before it was read to its end, and the compressed files after
+    /// it; the oldest first. None when it is not found.
+    fn packed(&self, offset: u64, mark: u64) -> Vec<Reading> {
+        if offset == 0 {
+            // There is nothing to know it by.
+            return Vec::new();
+        }
+        let unpack = |file: &Rotated, offset| {
+            Reading::unpack(&file.path, offset, self.behind)
+                .inspect_err(|error| warn!(path = %file.path.display(), %error, "cannot unpack the log"))
+                .ok()
+        };
+        let files = packed(&self.path);
+        for (at, file) in files.iter().enumerate().rev().take(PACKED) {
+            let Some(mut reading) = unpack(file, offset) else {
+                continue;
+            };
+            if reading.resume(offset, mark).unwrap_or(false) {
+                info!(path = %file.path.display(), "the log was compressed before it was read: going on in it");
+                let newer = files.iter().skip(at + 1).filter_map(|file| unpack(file, 0));
+                return std::iter::once(reading).chain(newer).collect();
+            }
+        }
+        Vec::new()
     }
 
     /// The files beside the path that were there before, each at its start.
@@ -220,7 +254,8 @@ impl Tail {
     /// Reads on, the oldest file first. `None` when there is nothing new.
     pub(super) fn read(&mut self) -> Option<Batch> {
         self.catch_up();
-        self.retired.retain(|reading| reading.grown.elapsed() < QUIET);
+        self.retired
+            .retain(|reading| reading.grown.elapsed() < QUIET || reading.unread() > 0);
         let mut at = 0;
         while at < self.retired.len() {
             let (found, batch) = self.read_one(at);
@@ -314,8 +349,14 @@ impl Tail {
             .iter_mut()
             .rposition(|(_, reading)| current.go_on_in(reading).unwrap_or(false));
         debug!(path = %self.path.display(), copy = copy.is_some(), "the log was emptied");
+        let (offset, mark) = (current.offset, current.mark);
         current.restart();
-        let Some(copy) = copy else { return false };
+        let Some(copy) = copy else {
+            let packed = self.packed(offset, mark);
+            let found = !packed.is_empty();
+            self.retired.extend(packed);
+            return found;
+        };
         let mut newer = siblings.into_iter().skip(copy);
         if let Some((_, copy)) = newer.next() {
             self.remember(&copy.position(&self.path));

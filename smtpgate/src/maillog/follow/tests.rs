@@ -139,6 +139,17 @@ impl Log {
         fs::rename(self.path(), self.sibling(1)).unwrap();
     }
 
+    /// As logrotate does: the time of the file is kept.
+    fn pack(&self, number: u32) {
+        let (plain, packed) = (self.sibling(number), self.sibling(format!("{number}.gz")));
+        let mut gz = flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());
+        gz.write_all(&fs::read(&plain).unwrap()).unwrap();
+        let file = gz.finish().unwrap();
+        file.set_modified(fs::metadata(&plain).unwrap().modified().unwrap())
+            .unwrap();
+        fs::remove_file(plain).unwrap();
+    }
+
     fn create(&mut self) {
         self.writer = append(&self.path());
     }
@@ -310,6 +321,52 @@ fn maillog_follow_through_everything() {
             log.write(2);
             log.copytruncate();
             log.write(1);
+            log.begin();
+        }),
+        ("renamed and compressed while down", |log| {
+            log.tails.clear();
+            log.write(200);
+            log.rename();
+            log.create();
+            log.write(2);
+            log.pack(1);
+            log.begin();
+        }),
+        ("renamed three times and compressed while down", |log| {
+            log.tails.clear();
+            for _ in 0..3 {
+                log.write(200);
+                log.rename();
+                log.create();
+            }
+            log.pack(3);
+            log.pack(2);
+            log.write(2);
+            log.begin();
+        }),
+        ("copytruncate and compressed while down", |log| {
+            log.tails.clear();
+            log.write(2);
+            log.copytruncate();
+            log.write(1);
+            log.pack(1);
+            log.begin();
+        }),
+        ("copytruncate and compressed between looks", |log| {
+            log.write(3);
+            log.copytruncate();
+            log.pack(1);
+            log.write(1);
+        }),
+        ("compressed while down, killed after a part of it was read", |log| {
+            log.tails.clear();
+            log.write(12_000);
+            log.rename();
+            log.create();
+            log.pack(1);
+            log.write(2);
+            log.begin();
+            log.look_once();
             log.begin();
         }),
         ("copytruncate twice while down, grown beyond", |log| {
