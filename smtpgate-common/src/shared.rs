@@ -10,6 +10,7 @@ pub use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 pub use bpf::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 #[cfg(target_arch = "bpf")]
+#[allow(unsafe_code, reason = "volatile loads: user space writes while they are read")]
 mod bpf {
     use core::{cell::Cell, sync::atomic::Ordering};
 
@@ -27,10 +28,11 @@ mod bpf {
                         Self(Cell::new(number))
                     }
 
-                    /// The number as it stands.
+                    /// The number as it stands now: asked twice, it is loaded twice, and in that order.
                     #[inline(always)]
                     pub fn load(&self, _: Ordering) -> $number {
-                        self.0.get()
+                        // SAFETY: the pointer of a live cell.
+                        unsafe { self.0.as_ptr().read_volatile() }
                     }
                 }
             )*
