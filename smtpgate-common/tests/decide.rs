@@ -1,4 +1,9 @@
 //! The decision over a small gate table in memory: its order, and what no frame can make it do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
 
 use std::collections::BTreeMap;
 

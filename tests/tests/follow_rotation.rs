@@ -1,6 +1,6 @@
 //! Real logrotate, in each of its ways, under 5,000 lines a second and kill -9 of the real daemon: each line is taken in
 //! once. And a log that grows beyond all measure.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
