@@ -177,7 +177,10 @@ const DISALLOWED: &[u8] = b"Username character disallowed by auth_username_chars
 /// A failed login by `backend`: a passdb, or a mechanism that failed before one was asked.
 fn failure(backend: &[u8], text: &[u8]) -> Option<Verdict<'static>> {
     // Details may follow in parentheses; with `auth_verbose_passwords` the password, plain or hashed.
-    const VERDICTS: [(&[u8], u16); 10] = [
+    const VERDICTS: [(&[u8], u16); 12] = [
+        // Whole: behind them a login name would go on.
+        (b"Empty username", weight::UNKNOWN_LOGIN),
+        (b"empty username", weight::UNKNOWN_LOGIN),
         (b"unknown user", weight::UNKNOWN_LOGIN),
         (b"Unknown user", weight::UNKNOWN_LOGIN),
         (b"Password mismatch", weight::PASSWORD),
@@ -202,12 +205,10 @@ fn failure(backend: &[u8], text: &[u8]) -> Option<Verdict<'static>> {
         ),
     ];
     // What follows these is free text, or there are several ends.
-    const OPEN: [(&[u8], u16); 10] = [
+    const OPEN: [(&[u8], u16); 8] = [
         (DISALLOWED, weight::UNKNOWN_LOGIN),
         (b"Username contains too many @ characters", weight::UNKNOWN_LOGIN),
         (b"Attempted master login with no ", weight::UNKNOWN_LOGIN),
-        (b"Empty username", weight::UNKNOWN_LOGIN),
-        (b"empty username", weight::UNKNOWN_LOGIN),
         (b"allow_nets check failed: ", weight::PASSWORD),
         (b"allow_real_nets check failed: ", weight::PASSWORD),
         (b"Authentication failure due to policy server refusal", weight::PASSWORD),
