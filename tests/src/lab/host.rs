@@ -1,4 +1,5 @@
-//! The mail host alive: Postfix on 25, 465 and 587, Dovecot behind it, and the gate beside them.
+//! The mail host alive: Postfix on 25, 465 and 587 and behind postscreen on 2525, Dovecot behind it and on 143 and 993,
+//! and the gate beside them.
 //!
 //! Three namespaces make it a machine of its own: the network one of [`Internet::mail`], a mount one (own overlay of the
 //! Debian root, own bpffs, `/sys` and `/run`) and a PID one, whose end takes every daemon with it.
@@ -15,7 +16,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::netns::Netns;
-use super::root;
+use super::root::{self, Suite};
+
+/// The port where postscreen stands before Postfix's smtpd. Not 25, because it keeps each new client waiting.
+pub const POSTSCREEN: u16 = 2525;
 
 /// Who writes the maillog, and in which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +42,14 @@ pub struct MailHost {
 }
 
 impl MailHost {
-    /// Boots it in `network` and returns when it greets on all three ports. `network` must outlive it.
+    /// Boots Debian 12 in `network` and returns when it greets on all ports. `network` must outlive it.
     pub fn boot(network: &Netns, log: MailLog) -> Result<Self> {
-        let root = root::debian()?;
+        Self::boot_suite(network, Suite::Bookworm, log)
+    }
+
+    /// [`MailHost::boot`], of another Debian.
+    pub fn boot_suite(network: &Netns, suite: Suite, log: MailLog) -> Result<Self> {
+        let root = root::debian(suite)?;
         let top = root::lab_folder()?.join("mount");
         fs::create_dir_all(&top)?;
         let console = tempfile::tempfile()?;
@@ -78,7 +87,7 @@ impl MailHost {
             }
             pause(deadline, "boot.sh")?;
         }
-        for port in [25, 465, 587] {
+        for port in [25, 143, 465, 587, 993, POSTSCREEN] {
             let local = SocketAddr::from(([127, 0, 0, 1], port));
             while network.run(|| Ok(TcpStream::connect_timeout(&local, Duration::from_secs(1)).is_err()))? {
                 pause(deadline, &format!("port {port}"))?;

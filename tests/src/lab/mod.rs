@@ -5,8 +5,10 @@
 
 pub mod gate;
 pub mod host;
+pub mod imap;
 pub mod internet;
 pub mod netns;
 pub mod probe;
 pub mod root;
 pub mod smtp;
+mod wire;

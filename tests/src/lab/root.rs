@@ -1,6 +1,6 @@
-//! The Debian root folder that the mail host runs from: real Postfix, Dovecot and rsyslog, kept under `target/lab/`.
+//! The Debian root folders that the mail host runs from: real Postfix, Dovecot and rsyslog, kept under `target/lab/`.
 //!
-//! It is made once by debootstrap and never changed after: each mail host works on an overlay of its own.
+//! Each is made once by debootstrap and never changed after: each mail host works on an overlay of its own.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -10,17 +10,48 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
-const SUITE: &str = "bookworm";
-const PACKAGES: &str = "postfix,dovecot-core,rsyslog,openssl";
+const PACKAGES: &str = "postfix,dovecot-core,dovecot-imapd,rsyslog,openssl";
 
-/// Files that are laid into the root, below `/`.
-const FILES: [(&str, &str); 5] = [
-    ("etc/postfix/main.cf", include_str!("mail/main.cf")),
-    ("etc/postfix/master.cf", include_str!("mail/master.cf")),
-    ("etc/dovecot/dovecot.conf", include_str!("mail/dovecot.conf")),
-    ("etc/rsyslog.conf", include_str!("mail/rsyslog.conf")),
-    ("prepare.sh", include_str!("mail/prepare.sh")),
-];
+/// A Debian release, and so the versions of its servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suite {
+    /// Debian 12: Postfix 3.7, Dovecot 2.3.
+    Bookworm,
+    /// Debian 13: Postfix 3.10, Dovecot 2.4.
+    Trixie,
+}
+
+impl Suite {
+    /// Debian's name for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+
+    /// Files that are laid into the root, below `/`.
+    fn files(self) -> [(&'static str, &'static str); 5] {
+        let dovecot = match self {
+            Self::Bookworm => include_str!("mail/dovecot-2.3.conf"),
+            Self::Trixie => include_str!("mail/dovecot-2.4.conf"),
+        };
+        [
+            ("etc/postfix/main.cf", include_str!("mail/main.cf")),
+            ("etc/postfix/master.cf", include_str!("mail/master.cf")),
+            ("etc/dovecot/dovecot.conf", dovecot),
+            ("etc/rsyslog.conf", include_str!("mail/rsyslog.conf")),
+            ("prepare.sh", include_str!("mail/prepare.sh")),
+        ]
+    }
+
+    fn recipe(self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.name(), PACKAGES, self.files(), USERS, PASSWORD).hash(&mut hasher);
+        hasher.finish()
+    }
+}
 
 /// The users that Dovecot knows, each with the password `right-password`.
 pub const USERS: [&str; 2] = ["taro", "hanako"];
@@ -38,21 +69,21 @@ pub fn lab_folder() -> Result<PathBuf> {
     Ok(folder.canonicalize()?)
 }
 
-/// The root folder, made now if this recipe was not made before: about a minute, and 300 MiB from a Debian mirror.
+/// The suite's root folder, made now if this recipe was not made before: about a minute, and 300 MiB from a Debian mirror.
 ///
 /// Processes that want it at the same time wait for the one that makes it. A folder that is there is complete: it gets
 /// its name last.
-pub fn debian() -> Result<PathBuf> {
+pub fn debian(suite: Suite) -> Result<PathBuf> {
     let lab = lab_folder()?;
-    let root = lab.join(format!("{SUITE}-{:016x}", recipe()));
+    let root = lab.join(format!("{}-{:016x}", suite.name(), suite.recipe()));
     let lock = lab.join("lock");
     let lock = File::create(&lock).with_context(|| format!("{}: cannot be made", lock.display()))?;
     flock(&lock, FlockOperation::LockExclusive)?;
     if !root.exists() {
         let draft = lab.join("draft");
-        make(&draft)?;
+        make(suite, &draft)?;
         for old in fs::read_dir(&lab)?.flatten() {
-            if old.file_name().to_string_lossy().starts_with(SUITE) {
+            if old.file_name().to_string_lossy().starts_with(suite.name()) {
                 fs::remove_dir_all(old.path()).with_context(|| format!("{}: outdated", old.path().display()))?;
             }
         }
@@ -61,19 +92,13 @@ pub fn debian() -> Result<PathBuf> {
     Ok(root)
 }
 
-fn recipe() -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (SUITE, PACKAGES, FILES, USERS, PASSWORD).hash(&mut hasher);
-    hasher.finish()
-}
-
-fn make(draft: &Path) -> Result<()> {
+fn make(suite: Suite, draft: &Path) -> Result<()> {
     if draft.exists() {
         fs::remove_dir_all(draft).with_context(|| format!("{}: left over, cannot be removed", draft.display()))?;
     }
     let mut debootstrap = Command::new("debootstrap");
     debootstrap
-        .args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE])
+        .args(["--variant=minbase", &format!("--include={PACKAGES}"), suite.name()])
         .arg(draft);
     succeed(
         debootstrap
@@ -81,7 +106,7 @@ fn make(draft: &Path) -> Result<()> {
             .context("debootstrap: cannot be started; apt-get install debootstrap")?,
     )
     .context("debootstrap (needs root and a Debian mirror)")?;
-    for (path, text) in FILES {
+    for (path, text) in suite.files() {
         fs::write(draft.join(path), text).with_context(|| format!("{path} in the root folder"))?;
     }
     let users: String = USERS

@@ -1,21 +1,15 @@
 //! An SMTP client that shows every reply: greeting, EHLO, STARTTLS, implicit TLS, AUTH (RFC 5321, 3207, 8314, 4954).
 
 use std::fmt;
-use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
 use super::internet::Site;
-
-/// How long a reply may take. Long, because it is no assertion: silence is asserted when connecting.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::wire::{PATIENCE, Wire};
 
 /// A reply: its code, and its text with lines joined by `\n`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,19 +26,11 @@ pub struct Smtp {
     wire: BufReader<Wire>,
 }
 
-enum Wire {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
 impl Smtp {
     /// Takes a connection to 25 or 587, or, when `port` is 465, one that starts with TLS, and reads the greeting.
     pub fn greeted(stream: TcpStream, port: u16) -> Result<(Self, Reply)> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let wire = if port == 465 { tls(stream)? } else { Wire::Plain(stream) };
         let mut smtp = Self {
-            wire: BufReader::new(wire),
+            wire: BufReader::new(Wire::new(stream, port == 465)?),
         };
         let greeting = smtp.reply().context("greeting")?;
         Ok((smtp, greeting))
@@ -70,18 +56,37 @@ impl Smtp {
         self.reply().with_context(|| line.to_owned())
     }
 
+    /// Sends bytes as they are, and waits for nothing.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.wire.get_mut().write_all(bytes)?)
+    }
+
+    /// Sends one message, `text` being its header and body, and gives the reply to its end.
+    ///
+    /// The first command that is refused ends it with that reply.
+    pub fn mail(&mut self, from: &str, to: &str, text: &str) -> Result<Reply> {
+        for line in [
+            format!("MAIL FROM:<{from}>"),
+            format!("RCPT TO:<{to}>"),
+            "DATA".to_owned(),
+        ] {
+            let reply = self.say(&line)?;
+            if reply.code >= 400 {
+                return Ok(reply);
+            }
+        }
+        self.say(&format!("{text}\r\n."))
+    }
+
     /// STARTTLS; the conversation goes on encrypted.
     pub fn starttls(mut self) -> Result<Self> {
         let reply = self.say("STARTTLS")?;
         if reply.code != 220 {
             bail!("STARTTLS: {reply}");
         }
-        match self.wire.into_inner() {
-            Wire::Plain(stream) => Ok(Self {
-                wire: BufReader::new(tls(stream)?),
-            }),
-            Wire::Tls(_) => bail!("STARTTLS: already encrypted"),
-        }
+        Ok(Self {
+            wire: BufReader::new(self.wire.into_inner().encrypted()?),
+        })
     }
 
     /// AUTH PLAIN with an initial response.
@@ -106,7 +111,7 @@ impl Smtp {
     /// Waits until the other side ends the connection, and says how: `Ok` for an orderly end, else the error.
     /// `None` when it is still open after `timeout`.
     pub fn ended(&mut self, timeout: Duration) -> Result<Option<io::Result<()>>> {
-        self.socket().set_read_timeout(Some(timeout))?;
+        self.wire.get_ref().socket().set_read_timeout(Some(timeout))?;
         let mut byte = [0];
         loop {
             return Ok(match self.wire.read(&mut byte) {
@@ -115,13 +120,6 @@ impl Smtp {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                 Err(error) => Some(Err(error)),
             });
-        }
-    }
-
-    fn socket(&self) -> &TcpStream {
-        match self.wire.get_ref() {
-            Wire::Plain(stream) => stream,
-            Wire::Tls(tls) => &tls.sock,
         }
     }
 
@@ -151,92 +149,5 @@ impl Smtp {
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.text)
-    }
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain(_) => "plain",
-            Self::Tls(_) => "TLS",
-        })
-    }
-}
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.write(buffer),
-            Self::Tls(stream) => stream.write(buffer),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
-    }
-}
-
-fn tls(stream: TcpStream) -> Result<Wire> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
-    let name = ServerName::try_from("mail.example.com")?;
-    let connection = ClientConnection::new(Arc::new(config), name)?;
-    Ok(Wire::Tls(Box::new(StreamOwned::new(connection, stream))))
-}
-
-/// The lab's certificate is its own; who the server is, is not what the tests ask.
-#[derive(Debug)]
-struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -9,6 +9,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
 echo '127.0.0.1 localhost mail.example.com' >/etc/hosts
 sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
 rm -f /etc/resolv.conf
+chmod 1777 /var/mail
 chmod 600 /etc/postfix/key.pem
 chmod 640 /etc/dovecot/users
 chown root:dovecot /etc/dovecot/users
