@@ -89,7 +89,8 @@ fn no_segment<T: Tables>(walk: Walk, family: Family, tables: &T) -> Decision {
             family,
             ..Decision::PASS
         },
-        Walk::Refused(reason) => structural(tables, reason, family),
+        Walk::Fragment => structural(tables, Reason::Fragment, family),
+        Walk::HeaderChain => structural(tables, Reason::HeaderChain, family),
     }
 }
 
@@ -199,28 +200,39 @@ pub fn judge<L: Lookup>(lookup: &L, gate: u8, source: &Source) -> Reason {
 
 #[inline(always)]
 fn judge4<L: Lookup>(lookup: &L, gate: u8, address: u32) -> Reason {
-    judge_cell(lookup, gate, cell4(lookup, address), || {
-        single4(lookup, address.swap_bytes())
-    })
+    let cell = cell4(lookup, address);
+    match by_cell(cell, gate) {
+        Some(reason) => reason,
+        None => by_ban(lookup, cell, single4(lookup, address.swap_bytes())),
+    }
 }
 
 #[inline(always)]
 fn judge6<L: Lookup>(lookup: &L, gate: u8, address: u128) -> Reason {
-    judge_cell(lookup, gate, cell6(lookup, address), || single6(lookup, address))
+    let cell = cell6(lookup, address);
+    match by_cell(cell, gate) {
+        Some(reason) => reason,
+        None => by_ban(lookup, cell, single6(lookup, address)),
+    }
 }
 
+/// What the cell alone decides; `None` for a source that is allowed unless it is banned.
 #[inline(always)]
-fn judge_cell<L: Lookup>(lookup: &L, gate: u8, cell: Cell, single: impl FnOnce() -> u32) -> Reason {
+const fn by_cell(cell: Cell, gate: u8) -> Option<Reason> {
     if cell.trusted() {
-        return Reason::Trusted;
+        Some(Reason::Trusted)
+    } else if cell.blocked() {
+        Some(Reason::Blocklist)
+    } else if !cell.allows(gate) {
+        Some(Reason::Outside)
+    } else {
+        None
     }
-    if cell.blocked() {
-        return Reason::Blocklist;
-    }
-    if !cell.allows(gate) {
-        return Reason::Outside;
-    }
-    let single = single();
+}
+
+/// `single` is the end of the ban of the address itself.
+#[inline(always)]
+fn by_ban<L: Lookup>(lookup: &L, cell: Cell, single: u32) -> Reason {
     if single == ban::NEVER {
         return Reason::Blocklist;
     }

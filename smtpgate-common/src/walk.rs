@@ -3,10 +3,7 @@
 //! A header ends where the IP length says: padding behind it never supplies anything. Loops are unrolled by hand, since
 //! verifiers up to Linux 6.1 refuse some of the loops that the compiler makes of them.
 
-use crate::{
-    frame::{Frame, Link, be16},
-    reason::Reason,
-};
+use crate::frame::{Frame, Link, be16};
 
 /// What the link layer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +18,18 @@ pub(crate) enum Network {
     V6(usize),
 }
 
-/// Where the walk over an IP packet ended.
+/// Where the walk over an IP packet ended. One variant alone has something in it: where two had, the compiler would take
+/// the numbers of the one apart at the bytes of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
     /// Nothing of ours: not TCP, or a later fragment.
     Other,
     /// Not whole, or it contradicts itself; the stack rejects it.
     Malformed,
-    /// Built to hide what it carries.
-    Refused(Reason),
+    /// A fragment built to hide what it carries ([`crate::Reason::Fragment`]).
+    Fragment,
+    /// More headers than anyone needs, or where they cannot be read ([`crate::Reason::HeaderChain`]).
+    HeaderChain,
     /// A TCP header.
     Tcp(Tcp),
 }
@@ -159,7 +159,7 @@ pub(crate) fn ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Walk {
     let header: &[u8; 20] = match leading(frame, at) {
         Within::Whole(header) => header,
         Within::Short => return Walk::Malformed,
-        Within::Hidden => return Walk::Refused(Reason::HeaderChain),
+        Within::Hidden => return Walk::HeaderChain,
     };
     let header_len = usize::from(header[0] & 15) * 4;
     let total = usize::from(be16(header, 2));
@@ -174,12 +174,16 @@ pub(crate) fn ipv4<F: Frame + ?Sized>(frame: &F, at: usize) -> Walk {
     match fragment & 0x1fff {
         0 => {}
         // RFC 3128: it would overwrite the flags of the first one.
-        1 => return Walk::Refused(Reason::Fragment),
+        1 => return Walk::Fragment,
         _ => return Walk::Other,
     }
-    let [.., a, b, c, d, _, _, _, _] = *header;
+    // As one chunk, or the compiler for BPF loads it byte by byte.
+    let (_, addresses) = header.split_at(12);
+    let source = addresses
+        .first_chunk()
+        .map_or(0, |source| u32::from_le_bytes(*source).into());
     Walk::Tcp(Tcp {
-        source: u128::from(u32::from_le_bytes([a, b, c, d])),
+        source,
         at: at + header_len,
         end: at + total,
         first_fragment: fragment & 0x2000 != 0,
@@ -192,7 +196,7 @@ pub(crate) fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
     let header: &[u8; 40] = match leading(frame, ip) {
         Within::Whole(header) => header,
         Within::Short => return Walk::Malformed,
-        Within::Hidden => return Walk::Refused(Reason::HeaderChain),
+        Within::Hidden => return Walk::HeaderChain,
     };
     let payload = usize::from(be16(header, 4));
     let mut next = header[6];
@@ -226,7 +230,7 @@ pub(crate) fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
             let header: &[u8; 8] = match within(frame, at, end) {
                 Within::Whole(header) => header,
                 Within::Short => return cut_off(first_fragment),
-                Within::Hidden => return Walk::Refused(Reason::HeaderChain),
+                Within::Hidden => return Walk::HeaderChain,
             };
             let units = usize::from(header[1]);
             at += match next {
@@ -234,7 +238,7 @@ pub(crate) fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
                 PROTO_FRAGMENT => {
                     let offset = be16(header, 2) >> 3;
                     if offset == 1 && header[0] == PROTO_TCP {
-                        return Walk::Refused(Reason::Fragment);
+                        return Walk::Fragment;
                     }
                     if offset != 0 {
                         return Walk::Other;
@@ -271,9 +275,7 @@ pub(crate) fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
             end,
             first_fragment,
         }),
-        PROTO_HOP_BY_HOP | PROTO_ROUTING | PROTO_DESTINATION | PROTO_AH | PROTO_FRAGMENT => {
-            Walk::Refused(Reason::HeaderChain)
-        }
+        PROTO_HOP_BY_HOP | PROTO_ROUTING | PROTO_DESTINATION | PROTO_AH | PROTO_FRAGMENT => Walk::HeaderChain,
         _ => Walk::Other,
     }
 }
@@ -282,7 +284,7 @@ pub(crate) fn ipv6<F: Frame + ?Sized>(frame: &F, ip: usize) -> Walk {
 #[inline(always)]
 const fn cut_off(first_fragment: bool) -> Walk {
     if first_fragment {
-        Walk::Refused(Reason::Fragment)
+        Walk::Fragment
     } else {
         Walk::Malformed
     }
