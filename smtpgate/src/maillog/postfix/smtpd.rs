@@ -87,7 +87,7 @@ pub(super) static FORMS: &[Form] = &[
     },
     Form {
         name: "bad_bdat",
-        versions: "3.4 and later",
+        versions: "3.4 and later, as a warning since 3.10",
         sample: "NOQUEUE: malformed BDAT command syntax from unknown[192.0.2.1]: BDAT x",
         read: bad_bdat,
     },
@@ -266,14 +266,15 @@ fn bad_address(message: &[u8]) -> Option<Reading<'_>> {
     rest.starts_with(b" in ").then_some(reading)
 }
 
-/// `QUEUEID: malformed BDAT command syntax from CLIENT: TEXT`, and others.
+/// `[warning: ]QUEUEID: malformed BDAT command syntax from CLIENT: TEXT`, and others.
 fn bad_bdat(message: &[u8]) -> Option<Reading<'_>> {
     const WHAT: [&[u8]; 3] = [
         b"malformed BDAT command syntax from ",
         b"null BDAT request from ",
         b"too much BDAT content -- disabling further input from ",
     ];
-    let (_, rest) = queue_id(message)?;
+    // `warning: ` since 3.10.
+    let (_, rest) = queue_id(message.strip_prefix(b"warning: ").unwrap_or(message))?;
     let (address, _) = client(WHAT.iter().find_map(|what| rest.strip_prefix(*what))?)?;
     Some(Reading::blame(Kind::ProtocolAbuse, weight::ERRORS).by(address))
 }

@@ -52,6 +52,20 @@ fn maillog_postfix_lines() {
             weight::RELAY,
         ),
         (
+            "BDAT with a size that is none, 3.4",
+            "smtpd",
+            "4FB2C1A0D3: malformed BDAT command syntax from host.example[192.0.2.1]: BDAT x, from unknown[198.51.100.7]: y",
+            Kind::ProtocolAbuse,
+            weight::ERRORS,
+        ),
+        (
+            "BDAT with a size that is none, 3.10",
+            "smtpd",
+            "warning: NOQUEUE: malformed BDAT command syntax from host.example[192.0.2.1]: BDAT x",
+            Kind::ProtocolAbuse,
+            weight::ERRORS,
+        ),
+        (
             "relay, before 2.3",
             "smtpd",
             "NOQUEUE: reject: RCPT from host.example[192.0.2.1]: 554 <a@example.org>: Relay access denied; from=<>",
