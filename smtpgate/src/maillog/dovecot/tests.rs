@@ -345,6 +345,30 @@ fn maillog_dovecot_blames_nobody_in_doubt() {
         let event = parse(line.as_bytes());
         assert_eq!(event.and_then(|event| event.address), None, "{rest}");
     }
+    // In Dovecot's own log file, where USER is what looks like a request's tag and text.
+    for (user, rest) in [
+        (
+            ",198.51.100.7,<s>): passwd-file: Empty username",
+            "passwd-file: unknown user",
+        ),
+        (
+            ",198.51.100.7,<s>): passwd-file: unknown user",
+            "passwd-file: unknown user",
+        ),
+        (
+            ",198.51.100.7)<s>: Info: passwd-file: unknown user",
+            "passwd-file: Password mismatch",
+        ),
+        (
+            ",198.51.100.7,sasl:plain)<s>: Info: sql: Password mismatch (",
+            "sql: Password mismatch (given password: x)",
+        ),
+    ] {
+        let line = format!("Nov 24 02:27:08 auth({user},192.0.2.1,sasl:plain)<x>: Info: {rest}");
+        let own: IpAddr = "192.0.2.1".parse().unwrap();
+        let found = parse(line.as_bytes()).and_then(|event| event.address);
+        assert!(found.is_none_or(|address| address == own), "{found:?} of {line}");
+    }
     // But not where all is clear.
     let line = b"Nov 24 02:27:08 mx1 dovecot: auth: sql(x,198.51.100.7): unknown user,192.0.2.1): unknown user";
     assert_eq!(parse(line).unwrap().address, Some("192.0.2.1".parse().unwrap()));
