@@ -74,10 +74,11 @@ impl Place {
 
 #[derive(Debug, Default)]
 struct Account {
-    text: String,
     places: Vec<Place>,
     /// Login names without a domain are in use: then a domain does not make another account.
     bare: bool,
+    /// The first of these.
+    text: String,
     last: i64,
     /// Since when an alarm stands, and for which domain.
     alarm: Option<(i64, u64)>,
@@ -87,6 +88,15 @@ struct Account {
 }
 
 impl Account {
+    /// The account's name: without a domain, if that is in use, or as it was given this time.
+    fn text(&self, name: Name<'_>) -> String {
+        if self.bare {
+            self.text.clone()
+        } else {
+            super::escape(name.text)
+        }
+    }
+
     /// Takes a login into the places; true when none was there within [`SPAN`].
     fn arrive(&mut self, source: Source, address: IpAddr, domain: u64, now: i64) -> bool {
         let known = self
@@ -140,13 +150,17 @@ impl Accounts {
     ) -> Login {
         let (networks, countries) = (config.stolen_networks as usize, config.stolen_countries as usize);
         let (key, domain) = local_part(name);
-        let account = self.account(key, name, now);
-        account.bare |= domain == 0;
+        let account = self.account(key, now);
+        if domain == 0 && !account.bare {
+            account.bare = true;
+            account.text = super::escape(name.text);
+        }
         let source = Source::of(address, 64);
         let newly = account.arrive(source, address, domain, now);
         let bare = account.bare;
-        if !bare {
-            account.text = super::escape(name.text);
+        let fewest = [networks, countries].into_iter().filter(|most| *most > 0).min();
+        if account.alarm.is_none() && fewest.is_none_or(|fewest| account.places.len() < fewest) {
+            return Login::Fine;
         }
         let counts = |place: &Place| now.saturating_sub(place.last) < SPAN && (bare || place.domain == domain);
         let mut here: Vec<Source> = account
@@ -209,7 +223,7 @@ impl Accounts {
         told.dedup_by_key(|place| place.source);
         let address_of = |place: &Place| place.address;
         Login::Odd(Stolen {
-            user: account.text.clone(),
+            user: account.text(name),
             oddity,
             since,
             addresses: told.iter().copied().map(address_of).collect(),
@@ -231,7 +245,7 @@ impl Accounts {
             return None;
         }
         let (key, _) = local_part(name);
-        let account = self.account(key, name, now);
+        let account = self.account(key, now);
         if now.saturating_sub(account.messages_since) >= SPAN {
             account.messages = 0;
             account.messages_since = now;
@@ -243,7 +257,7 @@ impl Accounts {
         }
         account.many_messages = true;
         Some(Stolen {
-            user: account.text.clone(),
+            user: account.text(name),
             oddity: Oddity::Messages(account.messages),
             since: now,
             addresses: vec![address],
@@ -252,17 +266,12 @@ impl Accounts {
         })
     }
 
-    fn account(&mut self, key: u64, name: Name<'_>, now: i64) -> &mut Account {
+    fn account(&mut self, key: u64, now: i64) -> &mut Account {
         if self.by_name.len() >= CAPACITY && !self.by_name.contains_key(&key) {
-            let mut times: Vec<i64> = self.by_name.values().map(|account| account.last).collect();
-            let middle = times.len() / 2;
-            let (_, &mut median, _) = times.select_nth_unstable(middle);
-            self.by_name.retain(|_, account| account.last > median);
+            let median = super::median(self.by_name.values().map(|account| account.last));
+            self.by_name.retain(|_, account| Some(account.last) > median);
         }
         let account = self.by_name.entry(key).or_default();
-        if account.text.is_empty() || (!name.text.contains(&b'@') && !account.bare) {
-            account.text = super::escape(name.text);
-        }
         account.last = now;
         account
     }

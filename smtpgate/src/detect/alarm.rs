@@ -1,5 +1,7 @@
 //! What an admin should know of at once, beside bans.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,7 +37,7 @@ pub struct Alarm {
     /// The login name, or the names of a list; none for [`AlarmKind::BanRate`].
     pub user: Option<String>,
     /// Whose addresses it is about.
-    pub prefixes: Vec<IpNet>,
+    pub prefixes: BTreeSet<IpNet>,
     /// When it was first seen.
     pub at: Timestamp,
     /// In words.
@@ -49,7 +51,7 @@ pub struct Alarm {
 }
 
 /// Prefixes that are kept of one alarm.
-const PREFIXES: usize = 10_000;
+pub(super) const PREFIXES: usize = 10_000;
 /// Alarms that are kept; the oldest go.
 const KEPT: usize = 1000;
 
@@ -76,10 +78,8 @@ impl Alarms {
         known.text.clone_from(&alarm.text);
         known.user.clone_from(&alarm.user);
         let before = known.prefixes.len();
-        for prefix in &alarm.prefixes {
-            if before < PREFIXES && !known.prefixes.contains(prefix) {
-                known.prefixes.push(*prefix);
-            }
+        if before < PREFIXES {
+            known.prefixes.extend(&alarm.prefixes);
         }
         let doubled = |size: usize| before < size && size <= known.prefixes.len();
         (0..usize::BITS)

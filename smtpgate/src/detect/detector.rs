@@ -1,5 +1,6 @@
 //! The decision: which source has earned a ban, now.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{Accounts, Login, Oddity, Stolen};
-use super::alarm::{Alarm, AlarmKind};
+use super::alarm::{Alarm, AlarmKind, PREFIXES};
 use super::config::{DetectConfig, Past};
 use super::echo::Echoes;
 use super::evidence::{EVIDENCE_LINES, EVIDENCE_WIDTH, escape};
@@ -18,7 +19,7 @@ use super::sessions::Sessions;
 use super::source::Source;
 use super::wide::{Crowd, carve};
 use super::window::{Act, Spans, Total, Window};
-use crate::maillog::{Event, Kind, redact};
+use crate::maillog::{Daemon, Event, Kind, redact};
 use crate::sources::Country;
 
 /// What the rest of the program knows. Asked only when something is about to be decided.
@@ -285,11 +286,19 @@ impl Detector {
             _ => None,
         };
         if let Some(stolen) = stolen {
-            self.steal(stolen, line, now, known, observed);
+            self.steal(stolen, event.daemon, line, now, known, observed);
         }
     }
 
-    fn steal(&mut self, stolen: Stolen, line: &[u8], now: Timestamp, known: &dyn Known, observed: &mut Observed) {
+    fn steal(
+        &mut self,
+        stolen: Stolen,
+        daemon: Daemon,
+        line: &[u8],
+        now: Timestamp,
+        known: &dyn Known,
+        observed: &mut Observed,
+    ) {
         let user = &stolen.user;
         let text = match stolen.oddity {
             Oddity::Networks(number) => format!("{user} logged in from {number} networks within an hour"),
@@ -301,9 +310,11 @@ impl Detector {
         }
         if self.config.stolen_ban {
             for address in &stolen.foreign {
-                let evidence = vec![cut(&text), escape(line)];
                 let prefix = Source::of(*address, self.config.window6).prefix(self.config.window6);
-                self.ban(prefix, Rule::Stolen, &text, evidence, 1, now, known);
+                if self.is_due(prefix, 1, now, known) {
+                    let evidence = vec![cut(&text), escape(&redact(daemon, line))];
+                    self.ban(prefix, Rule::Stolen, &text, evidence, 1, now, known);
+                }
             }
         }
         let prefixes = self.prefixes(stolen.addresses.iter().copied());
@@ -360,7 +371,7 @@ impl Detector {
             let used = self.accounts.knows(name);
             let most = self.config.siege_addresses as usize;
             if let Some(siege) = self.names.failed(name, (source, address), used, at, most) {
-                self.besiege(siege, now, known, observed);
+                self.besiege(siege, (source, address), now, known, observed);
             }
         }
         self.judge(source, total, care, now, known);
@@ -389,87 +400,137 @@ impl Detector {
             self.window.reset(source);
             return;
         }
-        let evidence = self.window.evidence(source);
-        let offenders = self.window.addresses(source);
         if let Some(rule) = rule {
             let (number, span) = match rule {
                 Rule::Slow => (total.long, SignedDuration::from_millis(spans(config).long)),
                 _ => (total.short, signed(config.findtime)),
             };
-            let reason = format!("{number} offences within {span:#}");
-            let spared = self.spared(prefix, &offenders, now, known);
-            for part in carve(prefix, &offenders, &spared) {
-                self.ban(part, rule, &reason, evidence.clone(), number, now, known);
+            for part in self.parts(prefix, |window| window.addresses(source), now, known) {
+                if self.is_due(part, number, now, known) {
+                    let reason = format!("{number} offences within {span:#}");
+                    let evidence = self.window.evidence(source);
+                    self.ban(part, rule, &reason, evidence, number, now, known);
+                }
             }
+        }
+        if !care {
+            self.crowd_in(source, now, known);
+        }
+        if rule.is_some() {
             self.window.reset(source);
         }
+    }
+
+    /// By what its neighbours have done, too.
+    fn crowd_in(&mut self, source: Source, now: Timestamp, known: &dyn Known) {
         let memory = millis(self.config.findtime).max(millis(self.config.bantime));
-        let crowd = if care {
-            None
-        } else {
-            self.crowd.add(source, now.as_millisecond(), memory, &self.config)
+        let Some((wide, members)) = self.crowd.add(source, now.as_millisecond(), memory, &self.config) else {
+            return;
         };
-        if let Some((wide, members)) = crowd {
-            let reason = format!("{} offenders in {wide}", members.len());
-            let offenders: Vec<IpAddr> = members
-                .iter()
-                .map(|source| source.prefix(self.config.window6).addr())
-                .collect();
-            let spared = self.spared(wide, &offenders, now, known);
-            let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
-            let evidence = with_first(&reason, evidence);
-            for part in carve(wide, &offenders, &spared) {
+        let reason = format!("{} offenders in {wide}", members.len());
+        let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        let evidence = with_first(&reason, self.window.evidence(source));
+        let window6 = self.config.window6;
+        let offenders = |_: &Window| members.iter().map(|source| source.prefix(window6).addr()).collect();
+        for part in self.parts(wide, offenders, now, known) {
+            if self.is_due(part, number, now, known) {
                 self.ban(part, Rule::Wide, &reason, evidence.clone(), number, now, known);
             }
         }
     }
 
-    fn besiege(&mut self, siege: Siege, now: Timestamp, known: &dyn Known, observed: &mut Observed) {
-        let since = instant(siege.since, now);
-        let what = if siege.key == 0 { "accounts" } else { "account" };
-        let text = format!(
-            "{what} {} under siege since {since:.0}: {} addresses",
-            siege.user, siege.addresses
-        );
-        let mut prefixes = Vec::new();
-        for (source, address) in &siege.guessers {
+    /// Bans `newest`, who failed on what is under siege, and those before him. Thousands a second may come: those whose ban
+    /// waits already, or would find no room, cost no more than to find that out.
+    fn besiege(
+        &mut self,
+        siege: Siege,
+        newest: (Source, IpAddr),
+        now: Timestamp,
+        known: &dyn Known,
+        observed: &mut Observed,
+    ) {
+        // Beyond what an alarm keeps, it only has to tell how large it has become.
+        let tell = siege.new
+            || !siege.earlier.is_empty()
+            || siege.joined && (siege.addresses < PREFIXES || siege.addresses.is_power_of_two());
+        let mut prefixes = BTreeSet::new();
+        let mut due = Vec::new();
+        for (source, address) in siege.earlier.into_iter().chain([newest]) {
             let prefix = source.prefix(self.config.window6);
             // Somebody who found the right password in the end is no guesser.
-            if known.trusted(prefix) || self.good.has_login(prefix, now.as_millisecond()) {
-                continue;
+            if tell {
+                if known.trusted(prefix) || self.good.has_login(prefix, now.as_millisecond()) {
+                    continue;
+                }
+                prefixes.insert(prefix);
             }
-            prefixes.push(prefix);
-            if known.banned(prefix, now) {
-                continue;
-            }
-            let evidence = with_first(&text, self.window.evidence(*source));
-            let mut offenders = self.window.addresses(*source);
-            offenders.push(*address);
-            let spared = self.spared(prefix, &offenders, now, known);
-            for part in carve(prefix, &offenders, &spared) {
-                self.ban(part, Rule::Siege, &text, evidence.clone(), 1, now, known);
+            let offenders = |window: &Window| {
+                let mut offenders = window.addresses(source);
+                offenders.push(address);
+                offenders
+            };
+            for part in self.parts(prefix, offenders, now, known) {
+                if self.is_due(part, 1, now, known) {
+                    due.push((source, part));
+                }
             }
         }
-        observed.alarms.push(Alarm {
-            kind: AlarmKind::Siege,
-            user: Some(siege.user),
-            prefixes,
-            at: since,
-            text,
-            key: siege.key,
-            new: siege.new,
-        });
+        if prefixes.is_empty() && due.is_empty() {
+            return;
+        }
+        let since = instant(siege.since, now);
+        let what = if siege.key == 0 { "accounts" } else { "account" };
+        let user = self.names.user(siege.key);
+        let text = format!(
+            "{what} {user} under siege since {since:.0}: {} addresses",
+            siege.addresses
+        );
+        for (source, part) in due {
+            let evidence = with_first(&text, self.window.evidence(source));
+            self.ban(part, Rule::Siege, &text, evidence, 1, now, known);
+        }
+        if tell {
+            observed.alarms.push(Alarm {
+                kind: AlarmKind::Siege,
+                user: Some(user),
+                prefixes,
+                at: since,
+                text,
+                key: siege.key,
+                new: siege.new,
+            });
+        }
+    }
+
+    /// Of `prefix`, what holds offenders and nobody who is spared.
+    fn parts(
+        &self,
+        prefix: IpNet,
+        offenders: impl FnOnce(&Window) -> Vec<IpAddr>,
+        now: Timestamp,
+        known: &dyn Known,
+    ) -> Vec<IpNet> {
+        if prefix.prefix_len() == prefix.max_prefix_len() {
+            return vec![prefix];
+        }
+        let offenders = offenders(&self.window);
+        carve(prefix, &offenders, &self.spared(prefix, &offenders, now, known))
     }
 
     /// What within `prefix` is not to be banned with it: trust, and good addresses that did not offend themselves.
     fn spared(&self, prefix: IpNet, offenders: &[IpAddr], now: Timestamp, known: &dyn Known) -> Vec<IpNet> {
-        if prefix.prefix_len() == prefix.max_prefix_len() {
-            return Vec::new();
-        }
         let mut spared = self.good.of(prefix, now.as_millisecond());
         spared.retain(|net| !offenders.contains(&net.addr()));
         spared.extend(known.trusted_within(prefix));
         spared
+    }
+
+    /// Whether a ban of `prefix` is to be decided. One that waits becomes more urgent by `score`.
+    fn is_due(&mut self, prefix: IpNet, score: u32, now: Timestamp, known: &dyn Known) -> bool {
+        !self.guard.urge(prefix, score)
+            && self.guard.has_room(score)
+            && !known.trusted(prefix)
+            && !known.banned(prefix, now)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of a decision")]
@@ -483,9 +544,6 @@ impl Detector {
         now: Timestamp,
         known: &dyn Known,
     ) {
-        if self.guard.urge(prefix, score) || known.trusted(prefix) || known.banned(prefix, now) {
-            return;
-        }
         let (returns, mut length) = self.config.length(known.past(prefix), now);
         if returns == 0 && self.good.has_login(prefix, now.as_millisecond()) {
             length /= SHORT;
@@ -510,7 +568,7 @@ impl Detector {
             observed.alarms.push(Alarm {
                 kind: AlarmKind::BanRate,
                 user: None,
-                prefixes: Vec::new(),
+                prefixes: BTreeSet::new(),
                 at: now,
                 text: format!(
                     "more than {} bans within a minute ([detect] bans-per-minute); {} wait, the worst go first: an attack, \
@@ -524,13 +582,10 @@ impl Detector {
         }
     }
 
-    fn prefixes(&self, addresses: impl Iterator<Item = IpAddr>) -> Vec<IpNet> {
-        let mut prefixes: Vec<IpNet> = addresses
+    fn prefixes(&self, addresses: impl Iterator<Item = IpAddr>) -> BTreeSet<IpNet> {
+        addresses
             .map(|address| Source::of(address, self.config.window6).prefix(self.config.window6))
-            .collect();
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        prefixes
+            .collect()
     }
 }
 

@@ -12,6 +12,14 @@ pub const EVIDENCE_WIDTH: usize = 300;
 /// A line in printable characters: controls, invisible direction marks and bytes that are not UTF-8 become `\n`,
 /// `\u{202e}`, `\xff`; a backslash is doubled. Cut at [`EVIDENCE_WIDTH`], never within an escape.
 pub fn escape(line: &[u8]) -> String {
+    // Nearly every line is plain.
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    if line.len() <= EVIDENCE_WIDTH
+        && line.iter().all(plain)
+        && let Ok(line) = std::str::from_utf8(line)
+    {
+        return line.to_owned();
+    }
     let mut text = String::new();
     let mut width = 0;
     let mut piece = String::new();
@@ -83,11 +91,11 @@ impl Lines {
     /// The line, unless it had to go.
     pub(super) fn get(&self, place: Place) -> Option<String> {
         let from = usize::try_from(place.at.checked_sub(self.start)?).ok()?;
-        let line = self
-            .bytes
-            .range(from..from.checked_add(usize::from(place.len))?)
-            .copied()
-            .collect();
+        let to = from.checked_add(usize::from(place.len))?;
+        let (first, second) = self.bytes.as_slices();
+        let cut = first.len();
+        let mut line = first.get(from.min(cut)..to.min(cut))?.to_vec();
+        line.extend_from_slice(second.get(from.max(cut) - cut..to.max(cut) - cut)?);
         String::from_utf8(line).ok()
     }
 }

@@ -116,10 +116,8 @@ impl GoodOnes {
             return;
         }
         if self.times.len() >= CAPACITY {
-            let mut seen: Vec<i64> = self.times.values().map(|times| times.seen).collect();
-            let middle = seen.len() / 2;
-            let (_, &mut median, _) = seen.select_nth_unstable(middle);
-            self.times.retain(|_, times| times.seen > median);
+            let median = super::median(self.times.values().map(|times| times.seen));
+            self.times.retain(|_, times| Some(times.seen) > median);
         }
         let times = Times {
             login,

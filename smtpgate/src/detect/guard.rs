@@ -1,6 +1,7 @@
 //! At most so many new bans a minute: what a wrong grammar, or a wrong threshold, can do at its worst.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -14,33 +15,54 @@ const WAITING: usize = 10_000;
 /// An alarm is told again after that long.
 const AGAIN: i64 = 60 * MINUTE;
 
+/// How bad it is, and of equals the one that came first is the worse.
+type Rank = (u32, Reverse<u64>);
+
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     /// When the running minute began, Unix milliseconds.
     since: i64,
     /// Bans made in it.
     made: u32,
-    /// By prefix, with how bad it is.
-    waiting: HashMap<IpNet, (u32, Decision)>,
+    /// Those that wait, the worst last.
+    waiting: BTreeMap<Rank, Decision>,
+    ranks: HashMap<IpNet, Rank, foldhash::fast::RandomState>,
+    /// How many have ever had to wait.
+    came: u64,
     told: Option<i64>,
 }
 
 impl Guard {
     /// Makes a ban that waits more urgent; false when there is none.
     pub(super) fn urge(&mut self, prefix: IpNet, score: u32) -> bool {
-        let waiting = self.waiting.get_mut(&prefix);
-        waiting.map(|(known, _)| *known = known.saturating_add(score)).is_some()
+        let Some(rank) = self.ranks.get_mut(&prefix) else {
+            return false;
+        };
+        let before = *rank;
+        rank.0 = rank.0.saturating_add(score);
+        if let Some(decision) = self.waiting.remove(&before) {
+            self.waiting.insert(*rank, decision);
+        }
+        true
     }
 
-    /// A ban that does not wait yet.
+    /// Whether there is room for one more that is as bad as `score`.
+    pub(super) fn has_room(&self, score: u32) -> bool {
+        let least = self.waiting.first_key_value();
+        self.waiting.len() < WAITING || least.is_some_and(|((least, _), _)| *least < score)
+    }
+
+    /// A ban that does not wait yet, for which there is room.
     pub(super) fn ask(&mut self, decision: Decision, score: u32) {
-        if self.waiting.len() >= WAITING {
-            let mut scores: Vec<u32> = self.waiting.values().map(|(score, _)| *score).collect();
-            let middle = scores.len() / 2;
-            let (_, &mut median, _) = scores.select_nth_unstable(middle);
-            self.waiting.retain(|_, (score, _)| *score > median);
+        if self.waiting.len() >= WAITING
+            && let Some((_, least)) = self.waiting.pop_first()
+        {
+            self.ranks.remove(&least.prefix);
         }
-        self.waiting.insert(decision.prefix, (score, decision));
+        self.came += 1;
+        let rank = (score, Reverse(self.came));
+        self.ranks.insert(decision.prefix, rank);
+        self.waiting.insert(rank, decision);
     }
 
     /// The bans that may be made now, the worst first. `true` when others wait, once an hour.
@@ -53,24 +75,15 @@ impl Guard {
             self.since = at;
             self.made = 0;
         }
-        let room = usize::try_from(most.saturating_sub(self.made)).unwrap_or(usize::MAX);
-        if room == 0 {
-            return (Vec::new(), self.tell(at));
+        let mut released = Vec::new();
+        while self.made < most
+            && let Some((_, decision)) = self.waiting.pop_last()
+        {
+            self.ranks.remove(&decision.prefix);
+            self.made += 1;
+            released.push(starting(decision, now));
         }
-        let mut worst: Vec<(u32, IpNet)> = self.waiting.values().map(|(score, of)| (*score, of.prefix)).collect();
-        if room < worst.len() {
-            worst.sort_unstable_by(|a, b| b.cmp(a));
-            worst.truncate(room);
-        }
-        let mut released: Vec<Decision> = worst
-            .into_iter()
-            .filter_map(|(_, prefix)| self.waiting.remove(&prefix))
-            .map(|(_, decision)| starting(decision, now))
-            .collect();
         released.sort_unstable_by_key(|decision| decision.prefix);
-        self.made = self
-            .made
-            .saturating_add(u32::try_from(released.len()).unwrap_or(u32::MAX));
         let tell = !self.waiting.is_empty() && self.tell(at);
         (released, tell)
     }
@@ -91,7 +104,9 @@ impl Guard {
 
     /// The operator wants none of it.
     pub(super) fn forget(&mut self, prefix: IpNet) {
-        self.waiting.remove(&prefix);
+        if let Some(rank) = self.ranks.remove(&prefix) {
+            self.waiting.remove(&rank);
+        }
     }
 }
 

@@ -31,6 +31,14 @@ pub use detector::{Decision, Detector, Known, Observed, Offence, Rule};
 pub use evidence::{EVIDENCE_LINES, EVIDENCE_WIDTH, escape};
 pub use good::Good;
 
+/// The middle one. Whoever has no more room lets go of all that is not above it.
+fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut values: Vec<T> = values.collect();
+    let middle = values.len() / 2;
+    let (_, median, _) = (!values.is_empty()).then(|| values.select_nth_unstable(middle))?;
+    Some(*median)
+}
+
 /// FNV-1a over a login name, without regard to capitals.
 fn hash_name(name: &[u8]) -> u64 {
     let hash = |hash: u64, byte: &u8| (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3);

@@ -33,21 +33,21 @@ impl<'a> Name<'a> {
 /// What a failure belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Siege {
-    /// The name, or the names that make the list, the last few of them.
-    pub(super) user: String,
-    /// The name's hash; 0 for a list.
+    /// The name's hash; 0 for a list of names. [`Names::user`] has it in words.
     pub(super) key: u64,
     /// Since when, Unix milliseconds.
     pub(super) since: i64,
     /// How many addresses so far.
     pub(super) addresses: usize,
-    /// Who is to be banned for it: at the beginning everybody who failed so far, then only the one who fails.
-    pub(super) guessers: Vec<(Source, IpAddr)>,
+    /// Who is to be banned for it beside the one who fails: those whose failures before belong to it as of now.
+    pub(super) earlier: Vec<(Source, IpAddr)>,
+    /// Somebody is new to it.
+    pub(super) joined: bool,
     /// It begins.
     pub(super) new: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Try {
     source: Source,
     address: IpAddr,
@@ -73,8 +73,8 @@ pub(super) struct Names {
     /// When old ones were last taken out of `crowd`.
     swept: i64,
     siege: Option<(i64, usize)>,
-    /// The listed names that failed last.
-    recent: Vec<(String, i64)>,
+    /// The listed names that failed last, by their hashes.
+    recent: Vec<(u64, i64)>,
 }
 
 impl Names {
@@ -98,11 +98,16 @@ impl Names {
         }
         watched.last = now;
         watched.tries.retain(|a_try| now.saturating_sub(a_try.at) < MEMORY);
-        match watched.tries.iter_mut().find(|a_try| a_try.source == source) {
-            Some(a_try) => a_try.at = now,
+        let joined = match watched.tries.iter_mut().find(|a_try| a_try.source == source) {
+            Some(a_try) => {
+                a_try.at = now;
+                false
+            }
             None => {
                 if watched.tries.len() >= most {
-                    watched.tries.remove(0);
+                    let oldest = watched.tries.iter().enumerate().min_by_key(|(_, a_try)| a_try.at);
+                    let oldest = oldest.map_or(0, |(place, _)| place);
+                    watched.tries.remove(oldest);
                     if let Some((_, addresses)) = &mut watched.siege {
                         *addresses += 1;
                     }
@@ -112,8 +117,9 @@ impl Names {
                     address,
                     at: now,
                 });
+                true
             }
-        }
+        };
         let besieged = watched.tries.len() >= most;
         if !besieged {
             watched.siege = None;
@@ -123,14 +129,14 @@ impl Names {
         let listed_before = watched.listed;
         watched.listed = watched.tries.len() >= enough;
         if watched.listed {
-            let joining: Vec<(Source, IpAddr, i64)> = watched
-                .tries
-                .iter()
-                .filter(|a_try| !listed_before || a_try.source == source)
-                .map(|a_try| (a_try.source, a_try.address, a_try.at))
-                .collect();
-            let text = watched.text.clone();
-            let siege = self.in_list(text, &joining, now, most.saturating_mul(2));
+            let others = |a_try: &&Try| !listed_before && a_try.source != source;
+            let before = watched.tries.iter().filter(others).copied().collect();
+            let newest = Try {
+                source,
+                address,
+                at: now,
+            };
+            let siege = self.in_list(name.hash, &newest, before, most.saturating_mul(2));
             if siege.is_some() {
                 return siege;
             }
@@ -138,47 +144,40 @@ impl Names {
         let watched = self.watched.get_mut(&name.hash).filter(|_| besieged)?;
         let new = watched.siege.is_none();
         let (since, addresses) = *watched.siege.get_or_insert((now, watched.tries.len()));
+        let others = |a_try: &&Try| new && a_try.source != source;
         Some(Siege {
-            user: watched.text.clone(),
             key: name.hash,
             since,
             addresses,
-            guessers: watched
+            earlier: watched
                 .tries
                 .iter()
-                .filter(|a_try| new || a_try.source == source)
+                .filter(others)
                 .map(|a_try| (a_try.source, a_try.address))
                 .collect(),
+            joined,
             new,
         })
     }
 
-    /// Takes failures on a listed name in. Returns the siege, if the list is long enough, and those who go through it many
-    /// enough.
-    fn in_list(&mut self, text: String, joining: &[(Source, IpAddr, i64)], now: i64, most: usize) -> Option<Siege> {
+    /// Takes in the newest failure on a listed name, and those before it when the name was not listed before. Returns the
+    /// siege, if the list is long enough, and those who go through it many enough.
+    fn in_list(&mut self, name: u64, newest: &Try, before: Vec<Try>, most: usize) -> Option<Siege> {
+        let now = newest.at;
         self.recent
-            .retain(|(known, at)| *known != text && now.saturating_sub(*at) < MEMORY);
+            .retain(|(known, at)| *known != name && now.saturating_sub(*at) < MEMORY);
         if self.recent.len() >= LISTED_NAMES {
             self.recent.remove(0);
         }
-        self.recent.push((text, now));
-        if now.saturating_sub(self.swept) > MEMORY / 60 || self.crowd.len() >= CROWD {
-            self.swept = now;
-            self.crowd.retain(|_, (_, at)| now.saturating_sub(*at) < MEMORY);
-            if self.crowd.len() >= CROWD {
-                self.crowd.clear();
+        self.recent.push((name, now));
+        self.sweep(now);
+        let mut earlier = Vec::new();
+        for a_try in before {
+            if self.join(&a_try) {
+                earlier.push((a_try.source, a_try.address));
             }
         }
-        let mut guessers = Vec::new();
-        for (source, address, at) in joining {
-            let before = self.crowd.insert(*source, (*address, *at));
-            if before.is_none() || joining.len() == 1 {
-                guessers.push((*source, *address));
-            }
-            if let (None, Some((_, addresses))) = (before, &mut self.siege) {
-                *addresses += 1;
-            }
-        }
+        let joined = self.join(newest) || !earlier.is_empty();
         if self.crowd.len() < most || self.recent.len() < LIST {
             self.siege = None;
             return None;
@@ -186,22 +185,54 @@ impl Names {
         let new = self.siege.is_none();
         let (since, addresses) = *self.siege.get_or_insert((now, self.crowd.len()));
         if new {
-            guessers = self
-                .crowd
-                .iter()
-                .map(|(source, (address, _))| (*source, *address))
-                .collect();
-            guessers.sort_unstable();
+            let others = self.crowd.iter().filter(|(source, _)| **source != newest.source);
+            earlier = others.map(|(source, (address, _))| (*source, *address)).collect();
+            earlier.sort_unstable();
         }
-        let names: Vec<&str> = self.recent.iter().map(|(name, _)| name.as_str()).collect();
         Some(Siege {
-            user: names.join(", "),
             key: 0,
             since,
             addresses,
-            guessers,
+            earlier,
+            joined,
             new,
         })
+    }
+
+    /// Takes somebody into the crowd; true when he was not there.
+    fn join(&mut self, a_try: &Try) -> bool {
+        let known = self.crowd.get(&a_try.source).map(|(_, at)| *at);
+        let joined = known.is_none();
+        if known.is_none_or(|at| at <= a_try.at) {
+            self.crowd.insert(a_try.source, (a_try.address, a_try.at));
+        }
+        if joined && let Some((_, addresses)) = &mut self.siege {
+            *addresses += 1;
+        }
+        joined
+    }
+
+    /// Lets old ones out of the crowd, and the older half of it when there are too many.
+    fn sweep(&mut self, now: i64) {
+        if now.saturating_sub(self.swept) <= MEMORY / 60 && self.crowd.len() < CROWD {
+            return;
+        }
+        self.swept = now;
+        self.crowd.retain(|_, (_, at)| now.saturating_sub(*at) < MEMORY);
+        if self.crowd.len() >= CROWD {
+            let median = super::median(self.crowd.values().map(|(_, at)| *at));
+            self.crowd.retain(|_, (_, at)| Some(*at) > median);
+        }
+    }
+
+    /// The besieged name; of a list (0) the names that failed last.
+    pub(super) fn user(&self, key: u64) -> String {
+        let text = |key: &u64| self.watched.get(key).map(|watched| watched.text.as_str());
+        if key != 0 {
+            return text(&key).unwrap_or_default().to_owned();
+        }
+        let names: Vec<&str> = self.recent.iter().filter_map(|(name, _)| text(name)).collect();
+        names.join(", ")
     }
 
     fn make_room(&mut self, name: Name<'_>, now: i64) {
@@ -211,10 +242,8 @@ impl Names {
         self.watched
             .retain(|_, watched| now.saturating_sub(watched.last) < MEMORY);
         if self.watched.len() >= CAPACITY {
-            let mut times: Vec<i64> = self.watched.values().map(|watched| watched.last).collect();
-            let middle = times.len() / 2;
-            let (_, &mut median, _) = times.select_nth_unstable(middle);
-            self.watched.retain(|_, watched| watched.last > median);
+            let median = super::median(self.watched.values().map(|watched| watched.last));
+            self.watched.retain(|_, watched| Some(watched.last) > median);
         }
     }
 }

@@ -13,7 +13,7 @@ const CAPACITY: usize = 65_536;
 
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, Open, foldhash::fast::RandomState>,
 }
 
 #[derive(Debug, Default)]

@@ -35,10 +35,8 @@ impl Crowd {
             return None;
         }
         if self.0.len() >= CAPACITY {
-            let mut times: Vec<i64> = self.0.values().copied().collect();
-            let middle = times.len() / 2;
-            let (_, &mut median, _) = times.select_nth_unstable(middle);
-            self.0.retain(|_, at| *at > median);
+            let median = super::median(self.0.values().copied());
+            self.0.retain(|_, at| Some(*at) > median);
         }
         self.0.insert(source, now);
         let widen = usize::try_from(config.widen).unwrap_or(usize::MAX);
@@ -73,11 +71,12 @@ impl Crowd {
                     (parts.len() >= widen).then(|| (net6(first, length), range))
                 }),
         }?;
-        let within: Vec<Source> = self.0.range(range).map(|(source, _)| *source).collect();
-        for source in &within {
+        let within: Vec<(Source, i64)> = self.0.range(range).map(|(source, at)| (*source, *at)).collect();
+        for (source, _) in &within {
             self.0.remove(source);
         }
-        Some((prefix, within))
+        let members = within.into_iter().filter(|(_, at)| live(at));
+        Some((prefix, members.map(|(source, _)| source).collect()))
     }
 }
 

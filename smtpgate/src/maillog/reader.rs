@@ -22,9 +22,9 @@ const NAME_MAX: usize = 320;
 #[derive(Debug, Default)]
 pub struct Reader {
     patterns: Patterns,
-    messages: HashMap<u64, Message>,
+    messages: HashMap<u64, Message, foldhash::fast::RandomState>,
     /// The generation before: an entry that is not asked for goes with it.
-    older: HashMap<u64, Message>,
+    older: HashMap<u64, Message, foldhash::fast::RandomState>,
 }
 
 /// What is known of a message.
