@@ -1,8 +1,9 @@
 //! One failure, told by several programs, counts once.
 //!
 //! A wrong password at submission is logged by Dovecot's auth, which checks it, once for each of its databases, and by
-//! Postfix, which asked; one at IMAP by auth and, at the end, by the login process. Each witness' own count is right, the
-//! sum is not; what counts is the largest.
+//! Postfix or Exim, which asked; one at IMAP by auth and, at the end, by the login process. A failure is at one server: all
+//! of them together are one witness, and each database is another. Each witness' own count is right, their sum is not; what
+//! counts is the largest.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use crate::maillog::{Event, Step};
 /// a session that comes to nothing after three minutes.
 const QUIET: i64 = 240_000;
 
-/// Beyond that many addresses the quiet ones go.
+/// Beyond that many addresses the quiet ones go, or the older half.
 const CAPACITY: usize = 65_536;
 
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ pub(super) struct Echoes {
 struct Told {
     last: i64,
     /// Failures by witness.
-    counts: Vec<(Step, u32)>,
+    counts: Vec<(Witness, u32)>,
 }
 
 impl Echoes {
@@ -37,7 +38,8 @@ impl Echoes {
         if self.by_address.len() >= CAPACITY && !self.by_address.contains_key(&address) {
             self.by_address.retain(|_, told| now.saturating_sub(told.last) < QUIET);
             if self.by_address.len() >= CAPACITY {
-                self.by_address.clear();
+                let median = super::median(self.by_address.values().map(|told| told.last));
+                self.by_address.retain(|_, told| Some(told.last) > median);
             }
         }
         let told = self.by_address.entry(address).or_default();
@@ -62,12 +64,19 @@ impl Echoes {
     }
 }
 
-/// Who speaks; none where no other program speaks of the same.
-fn witness(event: &Event<'_>) -> Option<Step> {
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Witness {
+    Server,
+    Backend(u8),
+}
+
+/// None where no other program speaks of the same.
+fn witness(event: &Event<'_>) -> Option<Witness> {
     match event.session?.step {
         // The counters at the end are less what was told before.
-        Step::Answered | Step::Close => Some(Step::Answered),
-        step @ (Step::Backend(_) | Step::Login) => Some(step),
+        Step::Answered | Step::Close | Step::Login => Some(Witness::Server),
+        Step::Backend(number) => Some(Witness::Backend(number)),
         Step::Open | Step::BackendDown => None,
     }
 }

@@ -13,6 +13,8 @@ use super::*;
 use crate::maillog::{Daemon, Event, Kind, LogTime, Session, Step, parse};
 use crate::sources::Country;
 
+mod models;
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
@@ -350,18 +352,30 @@ fn detect_decision_says_all() {
 
 #[test]
 fn detect_keeps_no_password() {
-    let line = b"Nov 24 02:27:08 mx1 dovecot: auth: sql(bob,192.0.2.1): Password mismatch (given password: hunter2)";
-    let mut detector = Detector::new(DetectConfig::default());
-    let mut seen = String::new();
-    for second in 0..5 {
-        let observed = detector.observe(&parse(line).unwrap(), line, at(second), &World::default());
-        seen += &format!("{observed:?}");
+    let lines = [
+        "mx1 dovecot: auth: sql(bob,192.0.2.1): Password mismatch (given password: hunter2)",
+        "mx1 vchkpw-smtp[7]: vchkpw-smtp: password fail (pass: 'hunter2') bob@example.com:192.0.2.1",
+        "mx1 courieresmtpd: error,relay=::ffff:192.0.2.1,msg=\"535 Authentication failed.\",cmd: aHVudGVyMg==",
+        "mx1 exim[7]: SMTP protocol error in \"AUTH PLAIN AGJvYgBodW50ZXIy\" H=(mx) [192.0.2.1]:4711 AUTH command used when \
+         not advertised",
+        "mx1 postfix/smtpd[7]: warning: non-SMTP command from unknown[192.0.2.1]: aHVudGVyMg==",
+        r"mx1 postfix/smtpd[7]: improper command pipelining after AUTH from unknown[192.0.2.1]: Ym9i\r\naHVudGVyMg==\r\n",
+        r"mx1 postfix/postscreen[7]: PREGREET 36 after 0 from [192.0.2.1]:4711: EHLO x\r\nAUTH PLAIN AGJvYgBodW50ZXIy\r\n",
+    ];
+    for line in lines {
+        let line = format!("Nov 24 02:27:08 {line}");
+        let event = parse(line.as_bytes()).unwrap_or_else(|| panic!("not understood: {line}"));
+        let mut detector = Detector::new(DetectConfig::default());
+        let mut seen = String::new();
+        for second in 0..5 {
+            let observed = detector.observe(&event, line.as_bytes(), at(second), &World::default());
+            seen += &format!("{observed:?}");
+        }
+        assert!(seen.contains("***") && seen.contains("evidence: [\""), "{seen}");
+        for secret in ["hunter2", "aHVudGVyMg", "AGJvYgBodW50ZXIy"] {
+            assert!(!seen.contains(secret), "{seen}");
+        }
     }
-    assert!(
-        seen.contains("Password mismatch") && seen.contains("evidence"),
-        "{seen}"
-    );
-    assert!(!seen.contains("hunter2"), "{seen}");
 }
 
 #[test]
@@ -432,16 +446,45 @@ fn detect_two_servers_tell_of_one_failure() {
             assert!(play.see(&told(step), second).is_empty(), "{second} {step:?}");
         }
     }
+    // One more, at IMAP: Dovecot's auth tells of it at once, the login process at the end.
+    assert_eq!(play.see(&told(Step::Backend(1)), 5), ["192.0.2.1/32 maxretry"]);
     let login = Event {
-        weight: 4,
+        weight: 1,
         ..told(Step::Login)
     };
-    assert!(play.see(&login, 100).is_empty(), "all four at the end of the session");
-    assert_eq!(play.see(&told(Step::Answered), 101), ["192.0.2.1/32 maxretry"]);
-    // Where only one of them tells, it is believed.
+    assert!(play.see(&login, 6).is_empty(), "it was counted");
+    // Where only the servers tell, each is believed.
     let mut play = Play::new(DetectConfig::default());
-    play.see(&login, 0);
-    assert_eq!(play.see(&login, 1), ["192.0.2.1/32 maxretry"]);
+    for second in 0..2 {
+        assert!(play.see(&told(Step::Answered), second).is_empty());
+        assert!(play.see(&login, second).is_empty());
+    }
+    assert_eq!(play.see(&login, 2), ["192.0.2.1/32 maxretry"]);
+}
+
+#[test]
+fn detect_exim_and_dovecot_tell_of_one_failure() {
+    let exim = "mx1 exim[77]: dovecot_login authenticator failed for (mx) [192.0.2.1]:4711 I=[198.51.100.25]:587: 535 \
+                Incorrect authentication data (set_id=bob)";
+    let dovecot = "mx1 dovecot: auth: passwd-file(bob,192.0.2.1): Password mismatch";
+    let cases: [(&str, &[&str]); 3] = [
+        ("Exim alone", &[exim]),
+        ("both", &[dovecot, exim]),
+        ("both, the other way round", &[exim, dovecot]),
+    ];
+    for (name, lines) in cases {
+        let mut play = Play::new(DetectConfig::default());
+        for failure in 1..=5 {
+            let mut banned = Vec::new();
+            for line in lines {
+                let line = format!("Nov 24 02:27:08 {line}");
+                let event = parse(line.as_bytes()).unwrap();
+                assert_eq!(event.address, Some("192.0.2.1".parse().unwrap()), "{name}");
+                banned.extend(play.see(&event, failure));
+            }
+            assert_eq!(banned.is_empty(), failure < 5, "{name}: {failure}");
+        }
+    }
 }
 
 #[test]

@@ -163,7 +163,7 @@ pub enum Step {
     /// A password backend tells of a failed login by any of its servers, which may tell of it, too. The number is the
     /// witness: an attempt may be tried with several backends.
     Backend(u8),
-    /// A server other than smtpd tells of the failed logins of a session, which a backend may have told of before.
+    /// A server other than Postfix' smtpd tells of failed logins, which a backend may have told of before.
     Login,
 }
 

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use memchr::memmem;
 
-use super::event::{Daemon, Kind};
+use super::event::{Daemon, Kind, Step};
 use super::grammar::{Form, Grammar};
 use super::parse::Reading;
 use super::scan::{agreed, bracketed, mentions, rsplit_once, split_once, word};
@@ -179,6 +179,8 @@ fn auth_failed(message: &[u8]) -> Option<Reading<'_>> {
     let user = rsplit_once(answer, b")").and_then(|(answer, _)| split_once(answer, b"(set_id="));
     Some(Reading {
         address: Some(address),
+        // Dovecot may have been asked (`driver = dovecot`), or PAM.
+        step: Some(Step::Login),
         user: user.map(|(_, user)| user),
         // 435: Exim could not ask its password database. 501: the client gave up, or sent what is no base64.
         weight: if answer.starts_with(b"535") {
