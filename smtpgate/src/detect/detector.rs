@@ -312,7 +312,7 @@ impl Detector {
             for address in &stolen.foreign {
                 let prefix = Source::of(*address, self.config.window6).prefix(self.config.window6);
                 if self.is_due(prefix, 1, now, known) {
-                    let evidence = vec![cut(&text), escape(&redact(daemon, line))];
+                    let evidence = vec![cut(&text), escape(&redact(daemon, Kind::AuthOk, line))];
                     self.ban(prefix, Rule::Stolen, &text, evidence, 1, now, known);
                 }
             }
@@ -356,7 +356,7 @@ impl Detector {
             user: event.user.map(escape),
             kind: event.kind,
             weight,
-            line: escape(&redact(event.daemon, line)),
+            line: escape(&redact(event.daemon, event.kind, line)),
         };
         let act = Act {
             address,

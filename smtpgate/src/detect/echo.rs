@@ -25,8 +25,10 @@ pub(super) struct Echoes {
 #[derive(Debug, Default)]
 struct Told {
     last: i64,
-    /// Failures by witness.
-    counts: Vec<(Witness, u32)>,
+    /// Failures that servers told of.
+    servers: u32,
+    /// The same of databases, by their numbers.
+    backends: Vec<(u8, u32)>,
 }
 
 impl Echoes {
@@ -44,19 +46,27 @@ impl Echoes {
         }
         let told = self.by_address.entry(address).or_default();
         if now.saturating_sub(told.last) >= QUIET {
-            told.counts.clear();
+            *told = Told::default();
         }
         told.last = now;
-        let before = told.counts.iter().map(|(_, count)| *count).max().unwrap_or_default();
-        let place = match told.counts.iter().position(|(known, _)| *known == witness) {
-            Some(place) => place,
-            None => {
-                told.counts.push((witness, 0));
-                told.counts.len() - 1
+        let before = told
+            .backends
+            .iter()
+            .map(|(_, count)| *count)
+            .fold(told.servers, u32::max);
+        let count = match witness {
+            Witness::Server => &mut told.servers,
+            Witness::Backend(number) => {
+                let known = told.backends.iter().position(|(known, _)| *known == number);
+                let place = known.unwrap_or(told.backends.len());
+                if known.is_none() {
+                    told.backends.push((number, 0));
+                }
+                match told.backends.get_mut(place) {
+                    Some((_, count)) => count,
+                    None => return weight,
+                }
             }
-        };
-        let Some((_, count)) = told.counts.get_mut(place) else {
-            return weight;
         };
         *count = count.saturating_add(u32::from(weight));
         let fresh = count.saturating_sub(before);

@@ -10,7 +10,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::{memchr2_iter, memmem};
 
-use super::event::Daemon;
+use super::event::{Daemon, Kind};
 
 /// What stands in a password's place.
 const MASK: &[u8] = b"***";
@@ -18,10 +18,10 @@ const MASK: &[u8] = b"***";
 /// The line without the passwords in it, plain, hashed, or in base64.
 ///
 /// Where nothing tells where a password ends, the rest of the line goes with it.
-pub fn redact(daemon: Daemon, line: &[u8]) -> Cow<'_, [u8]> {
+pub fn redact(daemon: Daemon, kind: Kind, line: &[u8]) -> Cow<'_, [u8]> {
     let mut secrets = Vec::new();
     initial_responses(line, &mut secrets);
-    if let Some(from) = spoken(daemon, line) {
+    if let Some(from) = spoken(daemon, kind, line) {
         commands(line, from, &mut secrets);
     }
     if let Some(from) = given(daemon, line) {
@@ -95,9 +95,9 @@ fn initial_responses(line: &[u8], secrets: &mut Vec<Range<usize>>) {
 }
 
 /// Where the words of a client may begin, for a daemon that logs them.
-fn spoken(daemon: Daemon, line: &[u8]) -> Option<usize> {
+fn spoken(daemon: Daemon, kind: Kind, line: &[u8]) -> Option<usize> {
     match daemon {
-        Daemon::Postfix => {
+        Daemon::Postfix if kind == Kind::ProtocolAbuse => {
             const MARKS: [&[u8]; 6] = [
                 b"non-SMTP command from ",
                 b"NON-SMTP COMMAND from ",
@@ -309,7 +309,7 @@ mod tests {
         ];
         for (name, daemon, line, want) in cases {
             assert_eq!(
-                String::from_utf8_lossy(&redact(daemon, line.as_bytes())),
+                String::from_utf8_lossy(&redact(daemon, Kind::ProtocolAbuse, line.as_bytes())),
                 want,
                 "{name}"
             );
@@ -363,7 +363,10 @@ mod tests {
             ),
         ];
         for (daemon, line) in cases {
-            assert_eq!(String::from_utf8_lossy(&redact(daemon, line.as_bytes())), line);
+            assert_eq!(
+                String::from_utf8_lossy(&redact(daemon, Kind::ProtocolAbuse, line.as_bytes())),
+                line
+            );
         }
     }
 }

@@ -95,11 +95,16 @@ impl Bench<'_> {
         bail!("the daemon ended before it was ready")
     }
 
-    fn time_to_drop(&self) -> Result<()> {
-        let daemon = self.start()?;
+    /// The program that is loaded now.
+    fn program(&self) -> Result<Xdp> {
         let dataplane = Dataplane::open(&self.pins, Kernel::probe()?)?;
         let pin = dataplane.program(programs::XDP).context("the XDP program")?;
-        let program = Xdp::from_pin(pin, XdpAttachType::Interface)?;
+        Ok(Xdp::from_pin(pin, XdpAttachType::Interface)?)
+    }
+
+    fn time_to_drop(&self) -> Result<()> {
+        let daemon = self.start()?;
+        let program = self.program()?;
         let mut log = OpenOptions::new().append(true).open(self.log())?;
         let mut took = Vec::new();
         for number in 0..GUESSERS {
@@ -141,8 +146,8 @@ impl Bench<'_> {
         let now = Timestamp::now();
         let bans: Vec<(Ban, Vec<String>)> = (0..count)
             .map(|number| {
-                // Spread over the unicast space by an odd factor.
-                let bits = (1 << 24) + number.wrapping_mul(0x9E37_79B1) % (222 << 24);
+                // Spread over 1.0.0.0 to 64.255.255.255 by an odd factor, so each another one, and none of the host's own.
+                let bits = (1 << 24) + number.wrapping_mul(0x9E37_79B1) % (64 << 24);
                 let ban = Ban {
                     prefix: IpAddr::V4(Ipv4Addr::from_bits(bits)).into(),
                     since: now,
@@ -162,6 +167,13 @@ impl Bench<'_> {
             let start = Instant::now();
             let daemon = self.start()?;
             took.push(start.elapsed());
+            let program = self.program()?;
+            for (ban, _) in &bans {
+                let IpAddr::V4(address) = ban.prefix.addr() else {
+                    continue;
+                };
+                anyhow::ensure!(drops(&program, &syn(address))?, "ready, and {address} is not dropped");
+            }
             drop(daemon);
         }
         took.sort();

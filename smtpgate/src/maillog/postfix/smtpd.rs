@@ -162,11 +162,12 @@ fn accepted(message: &[u8]) -> Option<Reading<'_>> {
     const MARK: &[u8] = b", sasl_username=";
     let at = memchr::memmem::find(rest, MARK)?;
     let user = rest.get(at + MARK.len()..)?;
-    let end = [&b", sasl_sender="[..], b", orig_queue_id=", b", orig_client="]
-        .iter()
-        .filter_map(|next| memchr::memmem::find(user, next))
-        .min()
-        .unwrap_or(user.len());
+    const NEXT: [&[u8]; 3] = [b", sasl_sender=", b", orig_queue_id=", b", orig_client="];
+    let is_next = |at: &usize| {
+        user.get(*at..)
+            .is_some_and(|rest| NEXT.iter().any(|next| rest.starts_with(next)))
+    };
+    let end = memchr::memchr_iter(b',', user).find(is_next).unwrap_or(user.len());
     reading.kind = Kind::AuthOk;
     reading.mechanism = rest.get(..at);
     reading.user = user.get(..end);
