@@ -185,8 +185,6 @@ fn banned(bans: &[Decision], rule: Rule, of: impl Fn(u8) -> IpAddr) -> BTreeSet<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
     /// Old ones leave the crowd once a minute, so a minute is the least between two acts.
     #[test]
     fn detect_siege_agrees_with_the_model(

@@ -400,7 +400,7 @@ fn cut(text: &str, length: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6_000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(6_000)))]
 
     /// Whatever stands in the fields that a client supplies, the address is Dovecot's own, or there is none.
     #[test]

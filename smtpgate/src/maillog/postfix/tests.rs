@@ -555,7 +555,7 @@ fn maillog_postfix_reader_memory_is_bounded() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
 
     /// Whatever stands in the fields that a client supplies, the address is Postfix's own.
     #[test]
