@@ -282,6 +282,14 @@ fn cell6<L: Lookup>(lookup: &L, address: u128) -> Cell {
     step!(5);
     step!(6);
     step!(7);
+    step!(8);
+    step!(9);
+    step!(10);
+    step!(11);
+    step!(12);
+    step!(13);
+    step!(14);
+    step!(15);
     if code < ASK_TRIE {
         return lookup.class(code as u8);
     }

@@ -1,7 +1,7 @@
 //! The front tables' code: what one step says.
 //!
 //! A front table is a multibit trie: a root indexed by the first two address bytes, then nodes indexed by one byte each,
-//! down to the whole address for IPv4 and to the /64 for IPv6. A code below [`ASK_TRIE`] is the number of a class, which
+//! down to the whole address: of Japan's IPv6 prefixes one in ten is longer than a /64. A code below [`ASK_TRIE`] is the number of a class, which
 //! is the answer for all addresses below; [`ASK_TRIE`] sends the reader to the LPM trie; any other code is the number of
 //! the next node plus [`FIRST_NODE`].
 
@@ -13,5 +13,5 @@ pub const FIRST_NODE: u16 = 256;
 pub const NODES_MAX: u32 = 65_536 - FIRST_NODE as u32;
 /// Node steps below the root, IPv4: to the whole address.
 pub const STEPS4: usize = 2;
-/// Node steps below the root, IPv6: to the /64.
-pub const STEPS6: usize = 6;
+/// Node steps below the root, IPv6: to the whole address.
+pub const STEPS6: usize = 14;

@@ -48,7 +48,7 @@ pub(super) fn regions(side: Side, cells: &[(Prefix, Cell)]) -> BySteps {
 }
 
 /// Length of the prefixes that nodes of a step stand for.
-#[allow(clippy::cast_possible_truncation, reason = "at most 56")]
+#[allow(clippy::cast_possible_truncation, reason = "at most 120")]
 const fn region_length(step: usize) -> u8 {
     16 + 8 * step as u8
 }
