@@ -172,6 +172,13 @@ fn lab_bad_input_from_the_system_is_named_and_leaves_the_gate_alone() {
     refused("no CAP_BPF", &out, FAILED, &["CAP_BPF"]);
     scene.as_it_was(banned, "no CAP_BPF");
 
+    // A process of personality UNAME26 is told that the kernel is a 2.6 (personality(2)).
+    let mut aged = scene.host.command("setarch");
+    aged.arg("--uname-2.6").arg(gate.program());
+    aged.arg("run").arg("--config").arg(gate.path("config.toml"));
+    refused("kernel too old", &ends(aged), FAILED, &["2.6.", "5.10"]);
+    scene.as_it_was(banned, "kernel too old");
+
     let mut hidden = scene.host.command("unshare");
     hidden
         .args(["--mount", "sh", "-c", "umount /sys/fs/bpf && exec \"$0\" \"$@\""])

@@ -107,11 +107,11 @@ fn ways(interface: &Interface, kernel: Kernel, xdp_free: bool) -> Result<Vec<Way
         }
         ways.push(Way::Generic);
     }
-    ways.push(if kernel.tcx {
-        Way::Tcx { l3 }
-    } else {
-        Way::Clsact { l3 }
-    });
+    if kernel.tcx {
+        ways.push(Way::Tcx { l3 });
+    }
+    // Also where links should be there: a kernel can be built without them.
+    ways.push(Way::Clsact { l3 });
     Ok(ways)
 }
 
@@ -465,7 +465,7 @@ mod tests {
                 Layer::Ethernet,
                 NEW,
                 true,
-                vec![Native, NativeFrags, Generic, Tcx { l3: false }],
+                vec![Native, NativeFrags, Generic, Tcx { l3: false }, Clsact { l3: false }],
             ),
             (
                 "old",
@@ -474,9 +474,21 @@ mod tests {
                 true,
                 vec![Native, Generic, Clsact { l3: false }],
             ),
-            ("taken", Layer::Ethernet, NEW, false, vec![Tcx { l3: false }]),
-            ("tun", Layer::Ip, NEW, true, vec![Tcx { l3: true }]),
-            ("sit", Layer::Tunnel, NEW, true, vec![Tcx { l3: true }]),
+            (
+                "taken",
+                Layer::Ethernet,
+                NEW,
+                false,
+                vec![Tcx { l3: false }, Clsact { l3: false }],
+            ),
+            ("tun", Layer::Ip, NEW, true, vec![Tcx { l3: true }, Clsact { l3: true }]),
+            (
+                "sit",
+                Layer::Tunnel,
+                NEW,
+                true,
+                vec![Tcx { l3: true }, Clsact { l3: true }],
+            ),
             ("tun on old", Layer::Ip, OLD, true, vec![Clsact { l3: true }]),
         ] {
             assert_eq!(ways(&interface(layer), kernel, free).unwrap(), expected, "{name}");
