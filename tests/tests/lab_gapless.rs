@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use smtpgate_tests::lab::gate::Gate;
@@ -63,13 +65,81 @@ fn lab_gapless_while_the_daemon_is_killed_stopped_and_started() {
     for _ in 0..3 {
         gate.kill().unwrap();
         std::thread::sleep(Duration::from_millis(200));
-        // A start loads the object anew and replaces the program in the pinned link: this is what an upgrade does.
         gate.start().unwrap();
     }
     assert!(gate.stop().unwrap().success());
     std::thread::sleep(Duration::from_millis(200));
     gate.start().unwrap();
     watch.end("kill -9, SIGTERM, start");
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_gapless_over_an_upgrade_and_back() {
+    let (internet, host) = scene();
+    let mut gate = Gate::new(&host, &Gate::japan(&host, "")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let now = gate.program().to_owned();
+    let earlier = with_earlier_object(&now, folder.path());
+
+    gate.install(earlier.clone());
+    gate.start().unwrap();
+    let before = attached(&host);
+    let watch = Watch::start(&internet);
+    gate.kill().unwrap();
+    gate.install(now);
+    gate.start().unwrap();
+    let upgraded = attached(&host);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(gate.stop().unwrap().success());
+    gate.install(earlier);
+    gate.start().unwrap();
+    watch.end("upgrade, downgrade");
+    assert_ne!(before, upgraded, "the upgrade brought no other program");
+    assert_eq!(
+        before,
+        attached(&host),
+        "the downgrade did not bring the former one back"
+    );
+}
+
+/// The command around the kernel object of an earlier commit (`data/earlier.bpf.o`).
+fn with_earlier_object(command: &Path, folder: &Path) -> PathBuf {
+    const NOW: &[u8] = include_bytes!("../../smtpgate/data/smtpgate.bpf.o");
+    const EARLIER: &[u8] = include_bytes!("../data/earlier.bpf.o");
+    const { assert!(EARLIER.len() <= NOW.len(), "it would not fit in the other's place") };
+    let mut bytes = std::fs::read(command).unwrap();
+    let places: Vec<usize> = (0..bytes.len())
+        .step_by(8)
+        .filter(|at| bytes[*at..].starts_with(NOW))
+        .collect();
+    let [at] = places[..] else {
+        panic!(
+            "{}: the kernel object is there {} times",
+            command.display(),
+            places.len()
+        )
+    };
+    bytes[at..at + NOW.len()].fill(0);
+    bytes[at..at + EARLIER.len()].copy_from_slice(EARLIER);
+    let path = folder.join("smtpgate");
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// The kernel's hash of the instructions attached to the outer interface.
+fn attached(host: &MailHost) -> String {
+    let out = host
+        .command("ip")
+        .args(["-json", "link", "show", "dev", "eth0"])
+        .output()
+        .unwrap();
+    let links: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    links[0]["xdp"]["prog"]["tag"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no XDP program: {links}"))
+        .to_owned()
 }
 
 #[test]

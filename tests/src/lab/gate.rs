@@ -83,6 +83,11 @@ impl<'a> Gate<'a> {
         &self.binary
     }
 
+    /// Puts another build of the command in its place, as an upgrade does; a daemon that runs goes on as it is.
+    pub fn install(&mut self, program: PathBuf) {
+        self.binary = program;
+    }
+
     /// `smtpgate VERB...` on the host, with `--config`.
     pub fn command(&self, words: &[&str]) -> std::process::Command {
         let mut command = self.host.command(&self.binary);
