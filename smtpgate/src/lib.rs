@@ -9,6 +9,7 @@ pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod detect;
+mod durable;
 pub mod ledger;
 pub mod maillog;
 mod nearest;

@@ -2,9 +2,13 @@
 
 use ipnet::IpNet;
 
-use super::{Global, Output, ask::ask, ban::with_notes, output::prefix};
+use super::{Global, Output, ask::ask, ban::with_notes, confirm::Within, output::prefix};
 use crate::{
-    daemon::{failure::Failure, protocol::Request, report::Applied},
+    daemon::{
+        failure::Failure,
+        protocol::{Asked, Request},
+        report::Applied,
+    },
     sources::net,
 };
 
@@ -19,6 +23,8 @@ pub(super) struct AllowArgs {
     /// Why, as `list` will show it
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
+    #[command(flatten)]
+    within: Within,
 }
 
 #[derive(Debug, clap::Args)]
@@ -29,16 +35,21 @@ pub(super) struct DisallowArgs {
     /// As `allow` was given it
     #[arg(long, value_name = "NAME")]
     gate: Option<String>,
+    #[command(flatten)]
+    within: Within,
 }
 
 pub(super) fn allow(global: &Global, output: &Output, args: AllowArgs) -> Result<(), Failure> {
     let shown = prefix(&args.prefix);
     let applied: Applied = ask(
         global,
-        Request::Allow {
-            prefix: args.prefix,
-            gate: args.gate,
-            note: args.note,
+        Asked {
+            request: Request::Allow {
+                prefix: args.prefix,
+                gate: args.gate,
+                note: args.note,
+            },
+            confirm: args.within.seconds(),
         },
     )?;
     output.document(&applied, |applied| {
@@ -51,9 +62,12 @@ pub(super) fn disallow(global: &Global, output: &Output, args: DisallowArgs) -> 
     let shown = prefix(&args.prefix);
     let applied: Applied = ask(
         global,
-        Request::Disallow {
-            prefix: args.prefix,
-            gate: args.gate,
+        Asked {
+            request: Request::Disallow {
+                prefix: args.prefix,
+                gate: args.gate,
+            },
+            confirm: args.within.seconds(),
         },
     )?;
     output.document(&applied, |applied| {

@@ -2,26 +2,24 @@
 
 use serde::de::DeserializeOwned;
 
-use super::Global;
+use super::{Global, confirm};
 use crate::{
-    config::{Config, Paths},
-    daemon::{client, engine::Engine, failure::Failure, protocol::Request},
+    config::Paths,
+    daemon::{client, engine::Engine, failure::Failure, protocol::Asked},
 };
 
-/// Has `request` answered.
-pub(super) fn ask<R: DeserializeOwned>(global: &Global, request: Request) -> Result<R, Failure> {
-    let config = Config::load(global.config.as_deref());
+/// Has it answered. A change that waits for its confirm is left to a guard, too.
+pub(super) fn ask<R: DeserializeOwned>(global: &Global, asked: impl Into<Asked>) -> Result<R, Failure> {
+    let asked = asked.into();
     // A daemon that runs is reached also while its file is being edited and is wrong just now.
-    let paths = config
-        .as_ref()
-        .map_or_else(|_| Paths::peek(global.config.as_deref()), |config| config.paths.clone());
-    let answer = match client::ask(&paths.run, &request)? {
+    let paths = Paths::peek(global.config.as_deref());
+    let answer = match client::ask(&paths.run, &asked)? {
         Some(answer) => answer,
-        None => {
-            let config = config.map_err(Failure::usage)?;
-            Engine::beside_no_daemon(config, global.config.clone())?.handle(request)?
-        }
+        None => Engine::beside_no_daemon(global.config.clone())?.handle(asked.clone())?,
     };
+    if asked.confirm.is_some() {
+        confirm::leave_guard(global);
+    }
     serde_json::from_value(answer).map_err(|error| {
         Failure::Failed(format!(
             "the daemon's answer is not understood ({error}): is it of another version? Restart it"

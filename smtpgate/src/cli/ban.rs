@@ -7,13 +7,14 @@ use ipnet::IpNet;
 use super::{
     Global, Output,
     ask::ask,
+    confirm::Within,
     output::{prefix, when},
 };
 use crate::{
     config::duration,
     daemon::{
         failure::Failure,
-        protocol::Request,
+        protocol::{Asked, Request},
         report::{Banned, Unbanned},
     },
     sources::net,
@@ -30,6 +31,8 @@ pub(super) struct BanArgs {
     /// Why, as `list` and `explain` will show it
     #[arg(long, value_name = "TEXT", default_value = "banned by the operator")]
     reason: String,
+    #[command(flatten)]
+    within: Within,
 }
 
 #[derive(Debug, clap::Args)]
@@ -42,18 +45,25 @@ pub(super) struct UnbanArgs {
     all: bool,
 }
 
-/// Prefixes in one request: what keeps it far below the protocol's size limit.
-const A_REQUEST: usize = 200_000;
+/// Prefixes in one request: what keeps it below the protocol's size limit, at 50 bytes each.
+const A_REQUEST: usize = 50_000;
 
 pub(super) fn ban(global: &Global, output: &Output, args: BanArgs) -> Result<(), Failure> {
     let mut all: Option<Banned> = None;
-    for some in read(args.prefixes)?.chunks(A_REQUEST) {
+    let prefixes = read(args.prefixes)?;
+    let confirm = args.within.seconds();
+    if confirm.is_some() && prefixes.len() > A_REQUEST {
+        return Err(Failure::Usage(format!(
+            "--confirm: not more than {A_REQUEST} addresses and prefixes at once; nothing was changed"
+        )));
+    }
+    for some in prefixes.chunks(A_REQUEST) {
         let request = Request::Ban {
             prefixes: some.to_vec(),
             seconds: args.length.map(|length| length.as_secs()),
             reason: args.reason.clone(),
         };
-        let banned: Banned = ask(global, request)?;
+        let banned: Banned = ask(global, Asked { request, confirm })?;
         match &mut all {
             None => all = Some(banned),
             Some(all) => {

@@ -1,6 +1,11 @@
 //! `smtpgate load`, `reload` and `unload`: the gate without, within, and after the daemon.
 
-use super::{Global, Output, ask::ask, ban::with_notes};
+use super::{
+    Global, Output,
+    ask::ask,
+    ban::with_notes,
+    confirm::{Within, leave_guard},
+};
 use crate::{
     config::{Config, Paths},
     daemon::{
@@ -8,7 +13,7 @@ use crate::{
         engine::{self, Engine},
         failure::Failure,
         overrides::Overrides,
-        protocol::Request,
+        protocol::{Asked, Request},
         report::{Applied, Unloaded},
     },
 };
@@ -21,12 +26,24 @@ pub(super) struct LoadArgs {
     /// Count what would be refused, and let it pass
     #[arg(long)]
     observe: bool,
+    #[command(flatten)]
+    within: Within,
 }
 
-pub(super) fn reload(global: &Global, output: &Output) -> Result<(), Failure> {
+#[derive(Debug, clap::Args)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    within: Within,
+}
+
+pub(super) fn reload(global: &Global, output: &Output, args: &ReloadArgs) -> Result<(), Failure> {
     // A wrong file is refused here with all that is wrong in it, before the daemon is asked.
     Config::load(global.config.as_deref()).map_err(Failure::usage)?;
-    let applied: Applied = ask(global, Request::Reload)?;
+    let asked = Asked {
+        request: Request::Reload,
+        confirm: args.within.seconds(),
+    };
+    let applied: Applied = ask(global, asked)?;
     output.document(&applied, text);
     Ok(())
 }
@@ -37,7 +54,10 @@ pub(super) fn load(global: &Global, output: &Output, args: &LoadArgs) -> Result<
         interfaces: args.interfaces.clone(),
         observe: args.observe,
     };
-    let applied = Engine::open(config, overrides, global.config.clone())?.load()?;
+    let applied = Engine::open(config, overrides, global.config.clone())?.load(args.within.time())?;
+    if args.within.time().is_some() {
+        leave_guard(global);
+    }
     output.document(&applied, text);
     Ok(())
 }
@@ -45,7 +65,7 @@ pub(super) fn load(global: &Global, output: &Output, args: &LoadArgs) -> Result<
 /// Works without configuration, daemon and ledger: what must be undone is found by its pins.
 pub(super) fn unload(global: &Global, output: &Output) -> Result<(), Failure> {
     let paths = Paths::peek(global.config.as_deref());
-    let unloaded: Unloaded = match client::ask(&paths.run, &Request::Unload) {
+    let unloaded: Unloaded = match client::ask(&paths.run, &Request::Unload.into()) {
         Ok(Some(answer)) => serde_json::from_value(answer).map_err(Failure::failed)?,
         // A daemon that cannot answer is no reason to leave the gate up.
         Ok(None) | Err(_) => engine::unload(&paths)?,

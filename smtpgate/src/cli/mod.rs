@@ -11,6 +11,7 @@ mod allow;
 mod ask;
 mod ban;
 mod check;
+mod confirm;
 mod explain;
 mod list;
 mod load;
@@ -69,7 +70,9 @@ enum Verb {
     /// Take back what `allow` gave
     Disallow(allow::DisallowArgs),
     /// Read configuration and sources again and apply them; bad ones change nothing
-    Reload,
+    Reload(load::ReloadArgs),
+    /// Keep a change made with `--confirm`, which is undone otherwise
+    Confirm(confirm::Args),
     /// Put the gate up without a daemon
     Load(load::LoadArgs),
     /// Take the gate down: programs, maps and pins
@@ -95,7 +98,8 @@ pub fn main() -> ExitCode {
         Verb::Unban(args) => ban::unban(global, &output, args),
         Verb::Allow(args) => allow::allow(global, &output, args),
         Verb::Disallow(args) => allow::disallow(global, &output, args),
-        Verb::Reload => load::reload(global, &output),
+        Verb::Reload(args) => load::reload(global, &output, &args),
+        Verb::Confirm(args) => confirm::run(global, &output, &args),
         Verb::Load(args) => load::load(global, &output, &args),
         Verb::Unload => load::unload(global, &output),
         Verb::TestLog(args) => test_log::run(global, &output, &args),

@@ -2,10 +2,14 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use super::{Global, Output, output::when};
+use super::{
+    Global, Output,
+    confirm::{Within, leave_guard},
+    output::when,
+};
 use crate::{
-    config::Config,
     daemon::{
+        confirm::at_start,
         engine::Engine,
         failure::Failure,
         overrides::Overrides,
@@ -26,6 +30,8 @@ pub(super) struct Args {
     /// Take the gate down at the end, and print what is refused meanwhile
     #[arg(long)]
     ephemeral: bool,
+    #[command(flatten)]
+    within: Within,
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
@@ -35,18 +41,19 @@ pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .try_init();
-    let config = Config::load(global.config.as_deref()).map_err(Failure::usage)?;
-    let overrides = Overrides {
+    let given = Overrides {
         interfaces: args.interfaces,
         observe: args.observe,
     };
+    let (config, overrides) = at_start(global.config.as_deref(), given)?;
     let mut teller = Teller {
         output: Output::new(global.json),
         refusals: args.ephemeral,
         sources: Sources::new(&config.geoip.database, &config.paths.state),
+        guarded: args.within.time().is_some().then(|| global.clone()),
     };
     let engine = Engine::open(config, overrides, global.config.clone())?;
-    match service::run(engine, args.ephemeral, &mut teller)? {
+    match service::run(engine, args.ephemeral, args.within.time(), &mut teller)? {
         End::GateDown => tracing::info!("ended; the gate is down"),
         End::GateStays => {
             tracing::info!("ended; the gate stays up and goes on refusing. `smtpgate unload` takes it down");
@@ -60,12 +67,17 @@ struct Teller {
     output: Output,
     refusals: bool,
     sources: Sources,
+    /// Where a guard is to be left behind.
+    guarded: Option<Global>,
 }
 
 impl Audience for Teller {
     fn ready(&mut self, applied: &Applied) {
         for note in &applied.notes {
             tracing::warn!("{note}");
+        }
+        if let Some(global) = &self.guarded {
+            leave_guard(global);
         }
         let mut stdout = io::stdout().lock();
         let _ = writeln!(stdout, "ready");

@@ -13,6 +13,7 @@ mod tree;
 pub use crate::detect::DetectConfig as Detect;
 use crate::maillog::Patterns;
 use crate::sources::Spec;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,8 +28,8 @@ pub const MAX_ENTRIES: u32 = 1_048_576;
 /// The validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The files it was read from, in the order of reading; none for the built-in defaults.
-    pub files: Vec<PathBuf>,
+    /// What it was read from.
+    pub written: Written,
     /// What a refusal does at gates that do not say it themselves.
     pub mode: Mode,
     /// The interfaces to guard; none means all that hold a default route.
@@ -51,6 +52,15 @@ pub struct Config {
     pub limits: Limits,
     /// `[geoip]`
     pub geoip: Geoip,
+}
+
+/// A configuration as it was written: what can be kept, compared with what stands there now, and read again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Written {
+    /// Where relative paths in the files start.
+    pub folder: PathBuf,
+    /// Path and text, in the order of reading; none for the built-in defaults.
+    pub files: Vec<(PathBuf, String)>,
 }
 
 /// What a refusal does.
@@ -198,7 +208,7 @@ impl Default for Config {
             mode: Mode::Enforce,
         };
         Config {
-            files: Vec::new(),
+            written: Written::default(),
             mode: Mode::Enforce,
             interfaces: Vec::new(),
             trust: Vec::new(),
@@ -226,23 +236,23 @@ impl Config {
 
     /// [`Config::load`] with the place as an argument; `named` says that the file must exist.
     fn load_from(path: &Path, named: bool) -> Result<Config, ConfigError> {
-        let path = std::path::absolute(path).map_err(|error| ConfigError::io(path, &error))?;
-        let mut files = Vec::new();
-        if named || path.try_exists().map_err(|error| ConfigError::io(&path, &error))? {
-            files.push(path.clone());
-        }
-        files.extend(drop_ins(&path.with_extension("d"))?);
-        if files.is_empty() {
+        let (written, problems) = Written::collect(path, named)?;
+        Config::judge(written, problems)
+    }
+
+    /// Validates a configuration that was read before.
+    pub fn of(written: Written) -> Result<Config, ConfigError> {
+        Config::judge(written, Vec::new())
+    }
+
+    /// `problems` are those of files that could not be read.
+    fn judge(written: Written, mut problems: Vec<Problem>) -> Result<Config, ConfigError> {
+        if written.files.is_empty() && problems.is_empty() {
             return Ok(Config::default());
         }
-
         let mut root = tree::Table::new();
-        let mut problems = Vec::new();
-        for (order, file) in files.iter().enumerate() {
-            let table = std::fs::read_to_string(file)
-                .map_err(|error| ConfigError::io(file, &error))
-                .and_then(|text| tree::parse(file, order, &text));
-            match table {
+        for (order, (file, text)) in written.files.iter().enumerate() {
+            match tree::parse(file, order, text) {
                 Ok(table) => tree::merge(&mut root, table),
                 Err(error) => problems.extend(error.problems),
             }
@@ -251,8 +261,37 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError { problems });
         }
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        read::config(&root, folder, files)
+        read::config(&root, written)
+    }
+}
+
+impl Written {
+    /// Reads the files of [`Config::load`], and does not judge them.
+    pub fn read(path: Option<&Path>) -> Result<Written, ConfigError> {
+        let (written, problems) = Written::collect(path.unwrap_or(Path::new(DEFAULT_PATH)), path.is_some())?;
+        if problems.is_empty() {
+            return Ok(written);
+        }
+        Err(ConfigError { problems })
+    }
+
+    /// What could be read, and what could not.
+    fn collect(path: &Path, named: bool) -> Result<(Written, Vec<Problem>), ConfigError> {
+        let path = std::path::absolute(path).map_err(|error| ConfigError::io(path, &error))?;
+        let mut paths = Vec::new();
+        if named || path.try_exists().map_err(|error| ConfigError::io(&path, &error))? {
+            paths.push(path.clone());
+        }
+        paths.extend(drop_ins(&path.with_extension("d"))?);
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
+        for file in paths {
+            match std::fs::read_to_string(&file) {
+                Ok(text) => files.push((file, text)),
+                Err(error) => problems.extend(ConfigError::io(&file, &error).problems),
+            }
+        }
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        Ok((Written { folder, files }, problems))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tree::{Node, Place, Table, Value};
 use super::{
     Config, ConfigError, Database, Detect, Follow, Gate, Geoip, Hooks, Limits, MAX_ENTRIES, MAX_GATES, Maillog, Mode,
-    Paths, Problem, duration,
+    Paths, Problem, Written, duration,
 };
 use crate::maillog::{Kind, Pattern, Patterns};
 use crate::nearest::nearest;
@@ -63,10 +63,10 @@ const SECTIONS: [(&str, &[&str]); 9] = [
     ("geoip", &["database"]),
 ];
 
-/// Reads the merged tree of `files`; relative paths are taken from `folder`.
-pub(super) fn config(root: &Table, folder: &Path, files: Vec<PathBuf>) -> Result<Config, ConfigError> {
+/// Reads the merged tree of what was written.
+pub(super) fn config(root: &Table, written: Written) -> Result<Config, ConfigError> {
     let mut reader = Reader {
-        folder,
+        folder: &written.folder,
         problems: Vec::new(),
     };
     let top = Section {
@@ -87,21 +87,22 @@ pub(super) fn config(root: &Table, folder: &Path, files: Vec<PathBuf>) -> Result
         interfaces: reader.interfaces(&top),
         trust,
         block: reader.specs(&top, "block"),
-        gates: reader.gates(&top, mode, files.last()),
+        gates: reader.gates(&top, mode, written.files.last().map(|(file, _)| file)),
         maillog: reader.maillog(&top),
         detect: reader.detect(&top),
         hooks: reader.hooks(&top),
         paths: reader.paths(&top),
         limits: reader.limits(&top),
         geoip: reader.geoip(&top),
-        files,
+        written: Written::default(),
     };
-    if reader.problems.is_empty() {
-        return Ok(config);
+    let mut problems = reader.problems;
+    if problems.is_empty() {
+        return Ok(Config { written, ..config });
     }
-    reader.problems.sort_by(|(a, _), (b, _)| a.cmp(b));
+    problems.sort_by(|(a, _), (b, _)| a.cmp(b));
     Err(ConfigError {
-        problems: reader.problems.into_iter().map(|(_, problem)| problem).collect(),
+        problems: problems.into_iter().map(|(_, problem)| problem).collect(),
     })
 }
 

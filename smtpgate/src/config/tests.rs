@@ -59,10 +59,10 @@ run = "/run/smtpgate"
 pins = "/sys/fs/bpf/smtpgate"
 "#;
     let config = load_one(text).unwrap();
-    assert_eq!(config.files.len(), 1);
+    assert_eq!(config.written.files.len(), 1);
     assert_eq!(
         Config {
-            files: Vec::new(),
+            written: Written::default(),
             ..config
         },
         Config::default()
@@ -85,7 +85,10 @@ fn config_drop_ins_alone_are_read() {
     std::fs::create_dir(folder.path().join("config.d")).unwrap();
     std::fs::write(folder.path().join("config.d/mx.toml"), GATE).unwrap();
     let config = Config::load_from(&folder.path().join("config.toml"), false).unwrap();
-    assert_eq!(config.files, [folder.path().join("config.d/mx.toml")]);
+    assert_eq!(
+        config.written.files,
+        [(folder.path().join("config.d/mx.toml"), GATE.to_owned())]
+    );
     assert_eq!(config.gates.len(), 1);
 }
 
@@ -132,9 +135,12 @@ headroom = 0
 database = "GeoLite2-Country.mmdb"
 "#;
     let config = load_one(text).unwrap();
-    let folder = config.files[0].parent().unwrap().to_owned();
+    let folder = config.written.folder.clone();
     let expected = Config {
-        files: vec![folder.join("c.toml")],
+        written: Written {
+            folder: folder.clone(),
+            files: vec![(folder.join("c.toml"), text.to_owned())],
+        },
         mode: Mode::Observe,
         interfaces: vec!["eth0".to_owned(), "wg0".to_owned()],
         trust: specs(&["198.51.100.0/24", "2001:db8::7"]),
@@ -214,9 +220,10 @@ fn config_drop_ins_are_merged_in_the_order_of_their_names() {
     ])
     .unwrap();
     let names: Vec<_> = config
+        .written
         .files
         .iter()
-        .map(|file| file.file_name().unwrap().to_str().unwrap())
+        .map(|(file, _)| file.file_name().unwrap().to_str().unwrap())
         .collect();
     assert_eq!(names, ["c.toml", "10.toml", "20.toml"]);
     assert_eq!(config.trust, specs(&["192.0.2.2"]));

@@ -1,6 +1,6 @@
 //! Bans and exceptions: the operator's, and those that the maillog has earned.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +9,7 @@ use smtpgate_common::ban::ticks;
 use super::{
     assemble::Assembled,
     clock::Moment,
+    confirm::Former,
     countries::Countries,
     engine::Engine,
     failure::Failure,
@@ -28,8 +29,69 @@ use crate::{
 type Evidenced = (Ban, Vec<String>);
 
 impl Engine {
-    /// Refuses all of `prefixes`, or none of them.
-    pub(super) fn ban(&mut self, prefixes: &[IpNet], seconds: Option<u64>, reason: &str) -> Result<Banned, Failure> {
+    /// Refuses all of `prefixes`, or none of them; with `within`, until then unless a confirm follows.
+    pub(super) fn ban(
+        &mut self,
+        prefixes: &[IpNet],
+        seconds: Option<u64>,
+        reason: &str,
+        within: Option<Duration>,
+    ) -> Result<Banned, Failure> {
+        if within.is_none() {
+            if prefixes.iter().any(|prefix| self.waits(prefix.trunc())) {
+                self.nothing_waits()?;
+            }
+            return self.ban_now(prefixes, seconds, reason);
+        }
+        let former = |engine: &Self| {
+            let former = |prefix: &IpNet| (prefix.trunc(), engine.bans.get(&prefix.trunc()).cloned());
+            Former::Bans(prefixes.iter().map(former).collect())
+        };
+        let what = match prefixes {
+            [one] => format!("ban {one}"),
+            many => format!("ban of {} prefixes", many.len()),
+        };
+        self.until_confirmed(&what, within, former, |engine| {
+            engine.ban_now(prefixes, seconds, reason)
+        })
+    }
+
+    /// Whether this prefix's ban waits for its confirm.
+    fn waits(&self, prefix: IpNet) -> bool {
+        let pending = self.confirming.pending.as_ref();
+        pending.is_some_and(|pending| {
+            matches!(&pending.former, Former::Bans(former) if former.iter().any(|(banned, _)| *banned == prefix))
+        })
+    }
+
+    /// Lifts the operator's bans of these prefixes that were made at `since` or later, and makes those again that were
+    /// there before and would not be over.
+    pub(super) fn restore_bans(
+        &mut self,
+        since: Timestamp,
+        former: &[(IpNet, Option<Ban>)],
+    ) -> Result<Vec<String>, Failure> {
+        // The ledger keeps milliseconds.
+        let since = since.as_millisecond();
+        let made = |ban: &Ban| ban.origin == Origin::Operator && ban.since.as_millisecond() >= since;
+        let changed: Vec<&(IpNet, Option<Ban>)> = former
+            .iter()
+            .filter(|(prefix, _)| self.bans.get(prefix).is_some_and(made))
+            .collect();
+        let lifted: Vec<IpNet> = changed.iter().map(|(prefix, _)| *prefix).collect();
+        let notes = self.unban(&lifted, false)?.notes;
+        let now = Timestamp::now();
+        let again: Vec<Evidenced> = changed
+            .iter()
+            .filter_map(|(_, ban)| Some((ban.clone()?, Vec::new())))
+            .collect();
+        let again = live(&again, now);
+        self.enforce(&again)?;
+        self.ledger.record(&[], &again, None, now).map_err(Failure::failed)?;
+        Ok(notes)
+    }
+
+    fn ban_now(&mut self, prefixes: &[IpNet], seconds: Option<u64>, reason: &str) -> Result<Banned, Failure> {
         let now = Timestamp::now();
         let until = match seconds {
             None => None,
@@ -232,7 +294,13 @@ impl Engine {
         if compile { self.recompile() } else { Ok(()) }
     }
 
-    pub(super) fn allow(&mut self, prefix: IpNet, gate: Option<String>, note: String) -> Result<Applied, Failure> {
+    pub(super) fn allow(
+        &mut self,
+        prefix: IpNet,
+        gate: Option<String>,
+        note: String,
+        within: Option<Duration>,
+    ) -> Result<Applied, Failure> {
         self.known_gate(gate.as_deref())?;
         let exception = Exception {
             prefix: prefix.trunc(),
@@ -240,33 +308,80 @@ impl Engine {
             since: Timestamp::now(),
             note,
         };
+        let (prefix, gate) = (exception.prefix, exception.gate.clone());
+        let former = |engine: &Self| engine.former_exception(prefix, gate);
+        self.until_confirmed(&format!("allow {prefix}"), within, former, |engine| {
+            let mut applied = engine.add_exception(&exception)?;
+            for ban in engine
+                .bans
+                .values()
+                .filter(|ban| ban.prefix.contains(&prefix) || prefix.contains(&ban.prefix))
+            {
+                applied.notes.push(format!(
+                    "the ban of {} still stands; `smtpgate unban {}` lifts it",
+                    ban.prefix, ban.prefix
+                ));
+            }
+            Ok(applied)
+        })
+    }
+
+    pub(super) fn disallow(
+        &mut self,
+        prefix: IpNet,
+        gate: Option<String>,
+        within: Option<Duration>,
+    ) -> Result<Applied, Failure> {
+        let prefix = prefix.trunc();
+        let former = |engine: &Self| engine.former_exception(prefix, gate.clone());
+        self.until_confirmed(&format!("disallow {prefix}"), within, former, |engine| {
+            engine.remove_exception(prefix, gate.as_deref())
+        })
+    }
+
+    fn former_exception(&self, prefix: IpNet, gate: Option<String>) -> Former {
+        let exceptions = &self.assembled.exceptions;
+        let exception = exceptions.iter().find(|known| is(known, prefix, gate.as_deref()));
+        Former::Exception {
+            prefix,
+            exception: exception.cloned(),
+            gate,
+        }
+    }
+
+    pub(super) fn restore_exception(
+        &mut self,
+        prefix: IpNet,
+        gate: Option<&str>,
+        exception: Option<&Exception>,
+    ) -> Result<Vec<String>, Failure> {
+        let known = |engine: &Self| {
+            let mut exceptions = engine.assembled.exceptions.iter();
+            exceptions.any(|known| is(known, prefix, gate))
+        };
+        match exception {
+            Some(exception) => self.add_exception(exception).map(|applied| applied.notes),
+            None if known(self) => self.remove_exception(prefix, gate).map(|applied| applied.notes),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// In the place of the one for the same prefix and gate.
+    fn add_exception(&mut self, exception: &Exception) -> Result<Applied, Failure> {
         let mut assembled = self.assembled.clone();
         assembled
             .exceptions
-            .retain(|known| (known.prefix, &known.gate) != (exception.prefix, &exception.gate));
+            .retain(|known| !is(known, exception.prefix, exception.gate.as_deref()));
         assembled.exceptions.push(exception.clone());
-        let mut applied = self.put_in_force(self.config.clone(), assembled)?;
-        self.ledger.allow(&exception).map_err(Failure::failed)?;
-        for ban in self
-            .bans
-            .values()
-            .filter(|ban| ban.prefix.contains(&prefix) || prefix.contains(&ban.prefix))
-        {
-            applied.notes.push(format!(
-                "the ban of {} still stands; `smtpgate unban {}` lifts it",
-                ban.prefix, ban.prefix
-            ));
-        }
+        let applied = self.put_in_force(self.config.clone(), assembled)?;
+        self.ledger.allow(exception).map_err(Failure::failed)?;
         Ok(applied)
     }
 
-    pub(super) fn disallow(&mut self, prefix: IpNet, gate: Option<String>) -> Result<Applied, Failure> {
-        let prefix = prefix.trunc();
+    fn remove_exception(&mut self, prefix: IpNet, gate: Option<&str>) -> Result<Applied, Failure> {
         let mut assembled = self.assembled.clone();
         let before = assembled.exceptions.len();
-        assembled
-            .exceptions
-            .retain(|known| (known.prefix, &known.gate) != (prefix, &gate));
+        assembled.exceptions.retain(|known| !is(known, prefix, gate));
         if assembled.exceptions.len() == before {
             return Err(Failure::Failed(format!(
                 "there is no exception for {prefix}{} (`smtpgate list` shows them); nothing was changed",
@@ -274,7 +389,7 @@ impl Engine {
             )));
         }
         let applied = self.put_in_force(self.config.clone(), assembled)?;
-        self.ledger.disallow(prefix, gate.as_deref()).map_err(Failure::failed)?;
+        self.ledger.disallow(prefix, gate).map_err(Failure::failed)?;
         Ok(applied)
     }
 
@@ -476,6 +591,10 @@ impl Known for Facts<'_> {
     fn country(&self, address: IpAddr) -> Option<Country> {
         self.countries.of_address(address)
     }
+}
+
+fn is(exception: &Exception, prefix: IpNet, gate: Option<&str>) -> bool {
+    exception.prefix == prefix && exception.gate.as_deref() == gate
 }
 
 /// The prefixes that hold `prefix` among others, the narrowest first.

@@ -10,17 +10,17 @@ use std::{
 use super::{
     SOCKET,
     failure::Failure,
-    protocol::{Answer, Envelope, Outcome, Request, VERSION},
+    protocol::{Answer, Asked, Envelope, Outcome, VERSION},
 };
 
 /// A reload reads every source again; nothing else takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The answer to `request`, or `None` when no daemon listens in the folder `run`.
+/// The answer to what is `asked`, or `None` when no daemon listens in the folder `run`.
 ///
 /// # Errors
 /// What the daemon answers, or why it cannot be asked.
-pub fn ask(run: &Path, request: &Request) -> Result<Option<serde_json::Value>, Failure> {
+pub fn ask(run: &Path, asked: &Asked) -> Result<Option<serde_json::Value>, Failure> {
     let path = run.join(SOCKET);
     let stream = match UnixStream::connect(&path) {
         Ok(stream) => stream,
@@ -48,14 +48,16 @@ pub fn ask(run: &Path, request: &Request) -> Result<Option<serde_json::Value>, F
     stream.set_write_timeout(Some(PATIENCE)).map_err(broken)?;
     let envelope = Envelope {
         v: VERSION,
-        request: request.clone(),
+        asked: asked.clone(),
     };
     let mut line = serde_json::to_string(&envelope).map_err(Failure::failed)?;
     line.push('\n');
-    (&stream).write_all(line.as_bytes()).map_err(broken)?;
+    let sent = (&stream).write_all(line.as_bytes());
     let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer).map_err(broken)?;
+    let read = BufReader::new(&stream).read_line(&mut answer);
+    // A daemon that turns us away does not read to the end, but says why.
     if answer.is_empty() {
+        sent.and(read).map_err(broken)?;
         return Err(Failure::Failed(format!(
             "{}: the daemon closed without an answer; see its log",
             path.display()

@@ -4,7 +4,7 @@
 //! The order of every change: decide all of it, then the kernel, then what is remembered. What fails before the kernel
 //! has changed nothing.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use smtpgate_common::ban::ticks;
@@ -12,17 +12,18 @@ use smtpgate_common::ban::ticks;
 use super::{
     assemble::{Assembled, Strictness},
     clock::Moment,
+    confirm::{self, Confirming, Former, InForce, Pending},
     countries::Countries,
     failure::Failure,
     hooks::Hooks,
     lock::Lock,
     overrides::Overrides,
-    protocol::Request,
+    protocol::{Asked, Request},
     report::{Applied, Checked, Needs, Unloaded},
     views,
 };
 use crate::{
-    config::{Config, Paths},
+    config::{Config, Paths, Written},
     dataplane::{self, Dataplane, Drift, Kernel, Removed},
     detect::{Alarms, Detector},
     ledger::{self, Ledger},
@@ -67,6 +68,8 @@ pub struct Engine {
     pub(super) revision: u64,
     /// Differences between kernel and image that were found and repaired.
     pub(super) drift: u64,
+    /// Changes that wait for their confirm, or were not confirmed.
+    pub(super) confirming: Confirming,
 }
 
 impl Engine {
@@ -93,6 +96,10 @@ impl Engine {
             Err(dataplane::Error::NotLoaded { .. } | dataplane::Error::Layout { .. }) => None,
             Err(error) => return Err(Failure::failed(error)),
         };
+        let held = InForce::read(state)
+            .filter(|copy| copy.written.files == config.written.files)
+            .and_then(|copy| copy.held);
+        let confirming = Confirming::found(Pending::read(state), held);
         let countries = Countries::of(&config);
         let mut detector = Detector::new(config.detect.clone());
         let since = now
@@ -125,31 +132,37 @@ impl Engine {
             generation: 0,
             revision: 0,
             drift: 0,
+            confirming,
         })
     }
 
-    /// For a verb when no daemon runs: with the options that the loaded gate was loaded with.
+    /// For a verb when no daemon runs: with what the loaded gate was made of. An overdue undo is done first.
     ///
     /// # Errors
     /// As [`Engine::open`].
-    pub fn beside_no_daemon(config: Config, config_path: Option<PathBuf>) -> Result<Self, Failure> {
-        if let Err(error @ dataplane::Error::Layout { .. }) =
-            Kernel::probe().and_then(|kernel| Dataplane::open(&config.paths.pins, kernel))
-        {
-            return Err(Failure::failed(error));
-        }
-        let overrides = Overrides::remembered(&config.paths.run);
-        Self::open(config, overrides, config_path)
+    pub fn beside_no_daemon(config_path: Option<PathBuf>) -> Result<Self, Failure> {
+        let pins = Paths::peek(config_path.as_deref()).pins;
+        let loaded = match Kernel::probe().and_then(|kernel| Dataplane::open(&pins, kernel)) {
+            Ok(_) => true,
+            Err(error @ dataplane::Error::Layout { .. }) => return Err(Failure::failed(error)),
+            Err(_) => false,
+        };
+        let (config, overrides) = confirm::beside_no_daemon(config_path.as_ref(), loaded)?;
+        let mut engine = Self::open(config, overrides, config_path)?;
+        let _ = engine.undo_overdue();
+        Ok(engine)
     }
 
     /// Answers a request of the protocol, but for [`Request::Unload`], which ends the engine.
     ///
     /// # Errors
     /// As the verb's own.
-    pub fn handle(&mut self, request: Request) -> Result<serde_json::Value, Failure> {
+    pub fn handle(&mut self, asked: Asked) -> Result<serde_json::Value, Failure> {
         fn report<T: serde::Serialize>(report: T) -> Result<serde_json::Value, Failure> {
             serde_json::to_value(report).map_err(Failure::failed)
         }
+        let Asked { request, confirm } = asked;
+        let within = confirm.map(Duration::from_secs);
         match request {
             Request::Status => report(views::status(self)?),
             Request::List => report(views::list(self)?),
@@ -158,21 +171,47 @@ impl Engine {
                 prefixes,
                 seconds,
                 reason,
-            } => report(self.ban(&prefixes, seconds, &reason)?),
+            } => report(self.ban(&prefixes, seconds, &reason, within)?),
             Request::Unban { prefixes, all } => report(self.unban(&prefixes, all)?),
-            Request::Allow { prefix, gate, note } => report(self.allow(prefix, gate, note)?),
-            Request::Disallow { prefix, gate } => report(self.disallow(prefix, gate)?),
-            Request::Reload => report(self.reload()?),
+            Request::Allow { prefix, gate, note } => report(self.allow(prefix, gate, note, within)?),
+            Request::Disallow { prefix, gate } => report(self.disallow(prefix, gate, within)?),
+            Request::Reload => report(self.reload(within)?),
+            Request::Confirm { undo: false } => report(self.confirm()?),
+            Request::Confirm { undo: true } => report(self.undo()?),
             Request::Unload => report(self.unload()?),
         }
     }
 
-    /// Puts the gate up: new maps, new program, on every interface that should be guarded.
+    /// Puts the gate up for a daemon that starts. A change that waits already keeps its time, whatever `within` says: a
+    /// daemon that starts again is no new change.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn start(&mut self, within: Option<Duration>) -> Result<Applied, Failure> {
+        if self.confirming.pending.is_some() {
+            return self.put_up();
+        }
+        self.until_confirmed("run", within, Self::gate_before, Self::put_up)
+    }
+
+    /// Puts the gate up: new maps, new program, on every interface that should be guarded. With `within` it is as before
+    /// then, unless a confirm follows.
     ///
     /// # Errors
     /// When the policy does not fit, the kernel refuses, or an interface cannot be guarded. The gate is as it was then:
     /// what was attached before stays so, what was not is not.
-    pub fn load(&mut self) -> Result<Applied, Failure> {
+    pub fn load(&mut self, within: Option<Duration>) -> Result<Applied, Failure> {
+        if self.undo_overdue().is_some() {
+            return Err(Failure::Failed(
+                "a change that was not confirmed in time has been undone now; `smtpgate load` again loads what the \
+                 configuration's files say"
+                    .to_owned(),
+            ));
+        }
+        self.until_confirmed("load", within, Self::gate_before, Self::put_up)
+    }
+
+    fn put_up(&mut self) -> Result<Applied, Failure> {
         let wanted = self.wanted_interfaces()?;
         let table = self.table(&self.config, &self.assembled);
         let fresh = self.plane.is_none();
@@ -196,11 +235,11 @@ impl Engine {
         })
     }
 
-    /// Reads the configuration again and puts it in force.
+    /// Reads the configuration again and puts it in force; with `within`, until then unless a confirm follows.
     ///
     /// # Errors
     /// When anything in it or in a source is wrong: nothing has changed then.
-    pub fn reload(&mut self) -> Result<Applied, Failure> {
+    pub fn reload(&mut self, within: Option<Duration>) -> Result<Applied, Failure> {
         let config = Config::load(self.config_path.as_deref()).map_err(Failure::usage)?;
         let config = self.overrides.over(config);
         if config.paths != self.config.paths {
@@ -208,7 +247,28 @@ impl Engine {
                 "[paths] cannot change while the gate is up: `smtpgate unload`, then start again".to_owned(),
             ));
         }
-        self.apply(config, Strictness::Refuse)
+        let former = |engine: &Self| Former::Configuration(Box::new(engine.in_force()));
+        self.until_confirmed("reload", within, former, |engine| {
+            let held = engine.confirming.held.take();
+            engine
+                .apply(config, Strictness::Refuse)
+                .inspect_err(|_| engine.confirming.held = held)
+        })
+    }
+
+    /// Back to what was in force.
+    pub(super) fn put_back(&mut self, copy: &InForce) -> Result<Vec<String>, Failure> {
+        let overrides = std::mem::replace(&mut self.overrides, copy.overrides.clone());
+        let config = copy.config().map(|config| self.overrides.over(config));
+        config
+            .and_then(|config| self.apply(config, Strictness::LastGood))
+            .map(|applied| applied.notes)
+            .inspect_err(|_| self.overrides = overrides)
+    }
+
+    /// Whether the configuration's files are no longer what is in force.
+    pub(super) fn files_differ(&self) -> bool {
+        Written::read(self.config_path.as_deref()).map_or(true, |written| written.files != self.config.written.files)
     }
 
     /// Asks the sources again, because their data, or this host's addresses, may have changed.
@@ -342,10 +402,11 @@ impl Engine {
     pub fn unload(&mut self) -> Result<Unloaded, Failure> {
         self.image = None;
         self.plane = None;
+        self.confirming = Confirming::default();
         unload(&self.config.paths)
     }
 
-    /// What is kept for the next start: last good copies, and the options.
+    /// What is kept: last good copies of the sources, and what is in force.
     fn remember(&self, notes: &mut Vec<String>) {
         let sources = Sources::new(&self.config.geoip.database, &self.config.paths.state);
         let applied: Vec<Resolved> = self
@@ -357,9 +418,9 @@ impl Engine {
         if let Err(error) = sources.keep(&applied) {
             notes.push(error);
         }
-        let run = &self.config.paths.run;
-        if let Err(error) = self.overrides.remember(run) {
-            notes.push(format!("{}: {error}", run.display()));
+        let state = &self.config.paths.state;
+        if let Err(error) = self.in_force().write(state) {
+            notes.push(format!("{}: what is in force cannot be kept: {error}", state.display()));
         }
     }
 }
@@ -374,7 +435,9 @@ pub fn unload(paths: &Paths) -> Result<Unloaded, Failure> {
         .into_iter()
         .map(in_words)
         .collect();
-    Overrides::forget(&paths.run);
+    // Nothing is in force, and nothing is left to undo. That they cannot be removed must not hold this up.
+    InForce::forget(&paths.state);
+    let _ = Pending::forget(&paths.state);
     Ok(Unloaded { removed })
 }
 

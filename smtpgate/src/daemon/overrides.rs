@@ -1,13 +1,9 @@
-//! What the command line says above the configuration, remembered beside the lock: whoever changes the gate later (a verb
-//! after the daemon was killed, say) must not turn an observed gate into an enforced one.
-
-use std::{fs, io, path::Path};
+//! What the command line says above the configuration. It is kept with what is in force: whoever changes the gate later (a
+//! verb after the daemon was killed, say) must not turn an observed gate into an enforced one.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Mode};
-
-const FILE: &str = "gate.json";
 
 /// Options of `run` and `load`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,21 +27,5 @@ impl Overrides {
             }
         }
         config
-    }
-
-    /// What the gate now loaded was loaded with.
-    pub fn remembered(run: &Path) -> Self {
-        fs::read(run.join(FILE))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
-    }
-
-    pub(super) fn remember(&self, run: &Path) -> io::Result<()> {
-        fs::write(run.join(FILE), serde_json::to_vec(self)?)
-    }
-
-    pub(super) fn forget(run: &Path) {
-        let _ = fs::remove_file(run.join(FILE));
     }
 }

@@ -37,8 +37,25 @@ pub struct Status {
     pub follow: Vec<String>,
     /// How far the reading of the maillog is; none without a daemon.
     pub maillog: Option<MaillogState>,
+    /// A change that is undone unless it is confirmed in time.
+    pub pending: Option<PendingState>,
+    /// Whether the configuration's files are not what is in force.
+    pub files_differ: bool,
     /// What an admin should look at, most urgent first.
     pub attention: Vec<String>,
+}
+
+/// A change that is undone unless it is confirmed in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingState {
+    /// The verb, with what it was given.
+    pub what: String,
+    /// When it was made.
+    pub since: Timestamp,
+    /// When it is undone.
+    pub until: Timestamp,
+    /// From now to then.
+    pub seconds_left: u64,
 }
 
 /// The running daemon.
@@ -261,6 +278,19 @@ pub struct Applied {
     /// Prefixes in force, both families.
     pub prefixes: u64,
     /// What to know: source warnings and the like.
+    pub notes: Vec<String>,
+}
+
+/// Answer of `confirm`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The change that waited: the verb, with what it was given.
+    pub what: String,
+    /// When it was made.
+    pub since: Timestamp,
+    /// `confirmed` or `undone`.
+    pub outcome: String,
+    /// What to know.
     pub notes: Vec<String>,
 }
 

@@ -14,12 +14,13 @@ use tokio::{
 use super::{
     SOCKET,
     clock::{self, Moment},
+    confirm::Undone,
     engine::Engine,
     failure::Failure,
     maillog::Maillog,
     protocol::Request,
     report::{Applied, DaemonState, Status},
-    server::{Asked, Server},
+    server::{Call, Limits, Server},
     views,
     watch::Watch,
 };
@@ -77,17 +78,23 @@ pub enum End {
     GateDown,
 }
 
-/// Runs the daemon until a signal or `unload` ends it. With `ephemeral` the gate goes down at the end.
+/// Runs the daemon until a signal or `unload` ends it. With `ephemeral` the gate goes down at the end;
+/// with `confirm` it is as before after that time, unless a confirm follows.
 ///
 /// # Errors
 /// When the gate cannot be put up; it is as it was then.
-pub fn run(mut engine: Engine, ephemeral: bool, audience: &mut dyn Audience) -> Result<End, Failure> {
+pub fn run(
+    mut engine: Engine,
+    ephemeral: bool,
+    confirm: Option<Duration>,
+    audience: &mut dyn Audience,
+) -> Result<End, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
-    let end = runtime.block_on(serve(&mut engine, audience))?;
+    let end = runtime.block_on(serve(&mut engine, confirm, audience))?;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     if ephemeral && end == End::GateStays {
         engine.unload()?;
@@ -96,19 +103,24 @@ pub fn run(mut engine: Engine, ephemeral: bool, audience: &mut dyn Audience) -> 
     Ok(end)
 }
 
-async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, Failure> {
+async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dyn Audience) -> Result<End, Failure> {
     let since = Timestamp::now();
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(Failure::failed)?;
     let mut links = Changes::listen().map_err(Failure::failed)?;
 
-    let applied = engine.load()?;
+    if engine.undo_overdue() == Some(Undone::GateDown) {
+        // Not a failed start, which the service manager would try again, now without anything to undo.
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        return Ok(End::GateDown);
+    }
+    let applied = engine.start(confirm)?;
     let socket = engine.config.paths.run.join(SOCKET);
-    let bound = Server::bind(socket.clone());
+    let bound = Server::bind(socket.clone(), Limits::default());
     let server = bound.map_err(|error| Failure::Failed(format!("{}: {error}", socket.display())))?;
-    let (ask, mut asked) = mpsc::channel::<Asked>(64);
-    let mut serving = pin!(server.serve(ask));
+    let (call, mut calls) = mpsc::channel::<Call>(64);
+    let mut serving = pin!(server.serve(call));
 
     let mut telling = Telling::of(engine)?;
     let (changed, mut sources_changed) = mpsc::channel(1);
@@ -147,19 +159,18 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
         tokio::select! {
             _ = interrupt.recv() => return Ok(End::GateStays),
             _ = terminate.recv() => return Ok(End::GateStays),
-            _ = hang_up.recv() => match engine.reload() {
+            _ = hang_up.recv() => match engine.reload(None) {
                 Ok(applied) => tracing::info!("reloaded: {}, {} prefixes in force", applied.how, applied.prefixes),
                 Err(failure) => tracing::error!("not reloaded, the running policy stays: {failure}"),
             },
             () = &mut serving => return Err(Failure::Failed("the control socket closed".to_owned())),
-            Some((request, reply)) = asked.recv() => {
-                let unload = request == Request::Unload;
-                let status = request == Request::Status;
-                let mut answer = engine.handle(request);
+            Some((asked, reply)) = calls.recv() => {
+                let status = asked.request == Request::Status;
+                let mut answer = engine.handle(asked);
                 if status {
                     answer = answer.and_then(|report| add_daemon(report, since, &maillog));
                 }
-                let done = unload && answer.is_ok();
+                let done = answer.is_ok() && engine.plane.is_none();
                 // Whoever asked may be gone.
                 let _ = reply.send(answer);
                 if done {
@@ -195,7 +206,12 @@ async fn serve(engine: &mut Engine, audience: &mut dyn Audience) -> Result<End, 
                 tell("source files changed", engine.refresh());
             },
             _ = refill.tick() => telling.refill(),
-            _ = second.tick() => engine.tick(),
+            _ = second.tick() => {
+                engine.tick();
+                if engine.undo_overdue() == Some(Undone::GateDown) {
+                    return Ok(End::GateDown);
+                }
+            },
             _ = prune.tick() => engine.prune(),
             _ = sweep.tick() => {
                 maillog.tell();

@@ -13,7 +13,7 @@ use super::{
     failure::Failure,
     report::{
         BanState, Counter, Exception, Explanation, GateState, GateVerdict, InterfaceState, KernelVerdict, List,
-        MapFill, Match, SourceState, Status,
+        MapFill, Match, PendingState, SourceState, Status,
     },
 };
 use crate::{
@@ -41,7 +41,10 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
         .map_or(Ok(Vec::new()), Dataplane::attachments)
         .map_err(Failure::failed)?;
     let wanted = engine.wanted_interfaces();
-    let mut attention = Vec::new();
+    let now = Timestamp::now();
+    let pending = engine.pending_state(now);
+    let files_differ = engine.files_differ();
+    let mut attention = unsettled(engine, pending.as_ref(), files_differ);
     let mut interfaces: Vec<InterfaceState> = attachments
         .iter()
         .map(|attachment| InterfaceState {
@@ -113,7 +116,6 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
         });
     }
     attention.extend(engine.assembled.warnings(config));
-    let now = Timestamp::now();
     for (text, days) in countries(engine, now) {
         if days > OLD_DATA_DAYS {
             attention.push(text);
@@ -145,8 +147,33 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
         bans: engine.bans.values().filter(|ban| in_force(ban, now)).count() as u64,
         follow: Vec::new(),
         maillog: None,
+        pending,
+        files_differ,
         attention,
     })
+}
+
+/// What may still be undone, and what the next reload will bring.
+fn unsettled(engine: &Engine, pending: Option<&PendingState>, files_differ: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(pending) = pending {
+        let left = SignedDuration::from_secs(i64::try_from(pending.seconds_left).unwrap_or(i64::MAX));
+        lines.push(format!(
+            "`{}` is undone in {left:#} unless `smtpgate confirm` follows",
+            pending.what
+        ));
+    }
+    match &engine.confirming.held {
+        Some(held) if files_differ => lines.push(format!(
+            "`{}` was not confirmed, and undone at {:.0}: what was in force before stays, whatever the configuration's              files say, until `smtpgate reload`",
+            held.what, held.since
+        )),
+        _ if files_differ => lines.push(
+            "the configuration's files are not what is in force; `smtpgate reload` brings them into force".to_owned(),
+        ),
+        _ => {}
+    }
+    lines
 }
 
 /// What the daemon says of itself when it begins: where it stands guard, and how old its data is.

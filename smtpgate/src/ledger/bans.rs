@@ -36,7 +36,7 @@ impl Origin {
 }
 
 /// A ban.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
     /// Whom.
     pub prefix: IpNet,

@@ -3,13 +3,13 @@
 use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::params;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::values::{canonical, parsed, time};
 use super::{Ledger, Result};
 
 /// A prefix that is let in whatever the gates' `allow` says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exception {
     /// Whom.
     pub prefix: IpNet,

@@ -4,12 +4,12 @@
 //! that it is whole.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use super::{Resolved, Spec, list, read_file};
+use crate::durable;
 
 /// The copies of one gate.
 #[derive(Debug, Clone)]
@@ -69,7 +69,6 @@ impl LastGood {
 
     /// Keeps a copy: whole or not at all, also when the power fails.
     pub(crate) fn write(&self, resolved: &Resolved) -> std::io::Result<()> {
-        std::fs::create_dir_all(&self.folder)?;
         let mut text = format!(
             "# smtpgate's last good copy of {}\n",
             one_line(&resolved.spec.to_string())
@@ -83,19 +82,11 @@ impl LastGood {
             let _ = writeln!(text, "{net}");
         }
         let _ = writeln!(text, "{END}");
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(self.path(&resolved.spec))?;
-        sync_folder(&self.folder)
+        durable::write(&self.path(&resolved.spec), text.as_bytes())
     }
 }
 
 /// A path may hold a line break; a comment may not.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::File::open(folder)?.sync_all()
 }

@@ -1,0 +1,109 @@
+//! Changes that nobody confirms: the former policy comes back, with the daemon alive, killed, or never there.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use smtpgate_tests::lab::gate::Gate;
+use smtpgate_tests::lab::host::{MailHost, MailLog};
+use smtpgate_tests::lab::internet::{Internet, Site};
+use smtpgate_tests::lab::probe;
+
+fn answered(site: &Site, from: IpAddr) -> bool {
+    let outcome = probe::volley(site, vec![from], vec![25], 3).unwrap();
+    outcome.silent.is_empty()
+}
+
+fn verb(gate: &Gate<'_>, words: &[&str]) {
+    let out = gate.cli(words).unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "smtpgate {}: {said}", words.join(" "));
+}
+
+/// Waits until `from` is answered, or is not, as `wanted` says.
+fn becomes(site: &Site, from: IpAddr, wanted: bool, after: &str) {
+    let deadline = Instant::now() + Duration::from_secs(25);
+    while answered(site, from) != wanted {
+        assert!(Instant::now() < deadline, "{after}: {from} is not as it was");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_confirm_a_reload_that_nobody_confirms_is_undone_daemon_or_none() {
+    let internet = Internet::new().unwrap();
+    let host = MailHost::boot(&internet.mail, MailLog::Rfc3339).unwrap();
+    let tokyo = &internet.tokyo;
+    let wanted = tokyo.v4(1).into();
+    let good = Gate::japan(&host, "");
+    let locked_out = good.replace("country:JP", "country:US");
+    let mut gate = Gate::new(&host, &good).unwrap();
+    for end in ["alive", "killed", "killed and started again"] {
+        gate.configure(&good).unwrap();
+        gate.start().unwrap();
+        if end != "alive" {
+            // What was undone stays undone until a reload.
+            verb(&gate, &["reload"]);
+        }
+        assert!(answered(tokyo, wanted), "{end}: before");
+        gate.configure(&locked_out).unwrap();
+        verb(&gate, &["reload", "--confirm", "6s"]);
+        assert!(!answered(tokyo, wanted), "{end}: the change is in force");
+        let status = gate.json(&["status"]).unwrap();
+        assert_eq!(status["pending"]["what"], "reload", "{status:#}");
+        let second = gate.cli(&["allow", "192.0.2.1"]).unwrap();
+        assert_eq!(second.status.code(), Some(1), "{end}: a second change");
+        assert!(String::from_utf8_lossy(&second.stderr).contains("waits for its confirm"));
+        if end != "alive" {
+            gate.kill().unwrap();
+        }
+        if end == "killed and started again" {
+            gate.start().unwrap();
+            assert!(!answered(tokyo, wanted), "{end}: not yet over");
+        }
+        becomes(tokyo, wanted, true, end);
+        if end != "killed" {
+            let status = gate.json(&["status"]).unwrap();
+            assert!(
+                status["pending"].is_null() && status["files_differ"] == true,
+                "{status:#}"
+            );
+            assert!(status["attention"].to_string().contains("not confirmed"), "{status:#}");
+        }
+    }
+    gate.kill().unwrap();
+    gate.start().unwrap();
+    assert!(answered(tokyo, wanted), "a start keeps to what was in force");
+    verb(&gate, &["reload"]);
+    assert!(!answered(tokyo, wanted), "a reload brings the files into force");
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_confirm_bans_exceptions_and_first_loads_are_undone_or_kept() {
+    let internet = Internet::new().unwrap();
+    let host = MailHost::boot(&internet.mail, MailLog::Rfc3339).unwrap();
+    let (tokyo, russia) = (&internet.tokyo, &internet.russia);
+    let (wanted, foreign) = (tokyo.v4(1).into(), russia.v4(1).into());
+    let mut gate = Gate::new(&host, &Gate::japan(&host, "")).unwrap();
+
+    verb(&gate, &["load", "--confirm", "3s"]);
+    assert!(!answered(russia, foreign), "loaded");
+    becomes(russia, foreign, true, "a load without daemon");
+
+    gate.start().unwrap();
+    verb(&gate, &["ban", "133.11.0.0/16", "--confirm", "3s"]);
+    assert!(!answered(tokyo, wanted), "banned");
+    becomes(tokyo, wanted, true, "a wide ban");
+    verb(&gate, &["allow", &foreign.to_string(), "--confirm", "1h"]);
+    assert!(answered(russia, foreign), "allowed");
+    verb(&gate, &["confirm", "--undo"]);
+    assert!(!answered(russia, foreign), "taken back at once");
+    verb(&gate, &["allow", &foreign.to_string(), "--confirm", "3s"]);
+    verb(&gate, &["confirm"]);
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(answered(russia, foreign), "confirmed, so kept");
+    assert_eq!(gate.cli(&["confirm"]).unwrap().status.code(), Some(1), "nothing waits");
+}
