@@ -127,7 +127,7 @@ fn text(simulation: &Simulation) -> String {
                     prefix(&ban.prefix),
                     format!("until {}", when(ban.until)),
                     ban.rule.name().to_owned(),
-                    ban.reason.clone(),
+                    cut(&ban.reason),
                 ]
             })
             .collect::<Vec<_>>(),
@@ -171,4 +171,13 @@ fn text(simulation: &Simulation) -> String {
         text.push_str(&format!("    \"{spec}\",\n"));
     }
     text
+}
+
+/// So much of a reason as a line has room for; `--json` has it whole.
+fn cut(reason: &str) -> String {
+    const ROOM: usize = 60;
+    match reason.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &reason[..end]),
+        None => reason.to_owned(),
+    }
 }
