@@ -165,7 +165,7 @@ fn unsettled(engine: &Engine, pending: Option<&PendingState>, files_differ: bool
     }
     match &engine.confirming.held {
         Some(held) if files_differ => lines.push(format!(
-            "`{}` was not confirmed, and undone at {:.0}: what was in force before stays, whatever the configuration's              files say, until `smtpgate reload`",
+            "`{}` was not confirmed, and undone at {:.0}: what was in force before stays, whatever the configuration's files say, until `smtpgate reload`",
             held.what, held.since
         )),
         _ if files_differ => lines.push(
