@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use serde::{Serialize, de::DeserializeOwned};
+
 /// Replaces the file at `path`, whose folder is made if it is not there. Readable for its owner only.
 ///
 /// # Errors
@@ -16,4 +18,21 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// [`write()`], of a value as JSON.
+///
+/// # Errors
+/// As [`write()`].
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    write(path, &serde_json::to_vec_pretty(value)?)
+}
+
+/// What [`write_json`] has written; none where there is no such file, and none that is damaged, which is logged together
+/// with what comes of it.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, so: &str) -> Option<T> {
+    let bytes = fs::read(path).ok()?;
+    serde_json::from_slice(&bytes)
+        .inspect_err(|error| tracing::error!("{}: is damaged ({error}); {so}", path.display()))
+        .ok()
 }

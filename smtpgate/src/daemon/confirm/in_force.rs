@@ -42,22 +42,11 @@ pub(crate) struct Held {
 impl InForce {
     /// The copy in the state folder; none where nothing is in force, and none that is damaged.
     pub(crate) fn read(state: &Path) -> Option<Self> {
-        let path = state.join(FILE);
-        let bytes = fs::read(&path).ok()?;
-        match serde_json::from_slice(&bytes) {
-            Ok(in_force) => Some(in_force),
-            Err(error) => {
-                tracing::error!(
-                    "{}: is damaged ({error}); the configuration's files serve",
-                    path.display()
-                );
-                None
-            }
-        }
+        durable::read_json(&state.join(FILE), "the configuration's files serve")
     }
 
     pub(crate) fn write(&self, state: &Path) -> io::Result<()> {
-        durable::write(&state.join(FILE), &serde_json::to_vec_pretty(self)?)
+        durable::write_json(&state.join(FILE), self)
     }
 
     pub(crate) fn forget(state: &Path) {

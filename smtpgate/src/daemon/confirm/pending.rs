@@ -58,19 +58,11 @@ impl Pending {
 
     /// The one of this state folder.
     pub(crate) fn read(state: &Path) -> Option<Self> {
-        let path = state.join(FILE);
-        let bytes = fs::read(&path).ok()?;
-        match serde_json::from_slice(&bytes) {
-            Ok(pending) => Some(pending),
-            Err(error) => {
-                tracing::error!("{}: is damaged ({error}); nothing will be undone", path.display());
-                None
-            }
-        }
+        durable::read_json(&state.join(FILE), "nothing will be undone")
     }
 
     pub(crate) fn write(&self, state: &Path) -> io::Result<()> {
-        durable::write(&state.join(FILE), &serde_json::to_vec_pretty(self)?)
+        durable::write_json(&state.join(FILE), self)
     }
 
     pub(crate) fn forget(state: &Path) -> io::Result<()> {
