@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, TcpListener};
 use std::process::Stdio;
 
@@ -107,6 +107,161 @@ fn lab_cli_verbs_do_the_same_with_and_without_a_daemon() {
         let left = std::fs::read_dir(&pins).map_or(0, Iterator::count);
         assert_eq!(left, 0, "pins are left in {}", pins.display());
     }
+}
+
+/// Packets by reason in the minute, hour or day of a `status`.
+fn refused(status: &Value, span: &str) -> u64 {
+    let spans = status["traffic"].as_array().unwrap();
+    let span = spans.iter().find(|found| found["span"] == span).unwrap();
+    let rows = span["counters"].as_array().unwrap().iter();
+    rows.filter(|row| row["verdict"] == "drop" && row["reason"] == "outside")
+        .map(|row| row["packets"].as_u64().unwrap())
+        .sum()
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_cli_status_tells_what_was_refused_also_after_a_restart_and_an_unload() {
+    let internet = Internet::new().unwrap();
+    let host = MailHost::boot(&internet.mail, MailLog::Rfc3339).unwrap();
+    let russia = &internet.russia;
+    let mut gate = Gate::new(&host, &Gate::japan(&host, "")).unwrap();
+    let screen = |gate: &Gate<'_>, code: i32, words: &[&str]| {
+        let out = gate.cli(&["status"]).unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{text}");
+        for word in words {
+            assert!(text.contains(word), "`{word}` is not in\n{text}");
+        }
+        assert!(
+            text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80),
+            "more than a screen\n{text}"
+        );
+    };
+    screen(&gate, 3, &["NOT ENFORCING", "nothing is loaded"]);
+    gate.start().unwrap();
+    screen(&gate, 0, &["ENFORCING", "eth0", "native", "Nothing needs attention"]);
+    assert!(!answered(russia, russia.v4(1).into()));
+    let three = |status: &Value| ["minute", "hour", "day"].map(|span| refused(status, span));
+    assert_eq!(three(&gate.json(&["status"]).unwrap()), [3; 3]);
+
+    gate.kill().unwrap();
+    assert!(!answered(russia, russia.v4(1).into()));
+    screen(&gate, 0, &["ENFORCING", "no daemon runs"]);
+    gate.start().unwrap();
+    let status = gate.json(&["status"]).unwrap();
+    assert_eq!(three(&status), [6; 3], "with what came while no daemon ran: {status:#}");
+
+    verb(&gate, &["unload"]);
+    assert!(gate.stop().unwrap().success());
+    let out = gate.cli(&["status", "--json"]).unwrap();
+    let status: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(
+        three(&status),
+        [6; 3],
+        "counters that are gone are not forgotten: {status:#}"
+    );
+    gate.start().unwrap();
+    assert!(!answered(russia, russia.v4(1).into()));
+    let status = gate.json(&["status"]).unwrap();
+    assert_eq!(three(&status), [9; 3], "{status:#}");
+}
+
+#[test]
+#[ignore = "root: cargo xtask test"]
+fn lab_cli_watch_and_list_tell_who_and_why() {
+    let internet = Internet::new().unwrap();
+    let host = MailHost::boot(&internet.mail, MailLog::Rfc3339).unwrap();
+    let (tokyo, russia, america) = (&internet.tokyo, &internet.russia, &internet.america);
+    let mut gate = Gate::new(&host, &Gate::japan(&host, "maxretry = 2")).unwrap();
+    let early = gate.cli(&["watch"]).unwrap();
+    assert_eq!(early.status.code(), Some(1), "no daemon runs");
+    gate.start().unwrap();
+
+    let mut watch = gate
+        .command(&["watch", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(watch.stdout.take().unwrap()).lines();
+    // What happens until it listens is not told: asked until the first word comes.
+    let mut next = move |event: &str, about: &str| -> Value {
+        loop {
+            let line = told.next().unwrap().unwrap();
+            let news: Value = serde_json::from_str(&line).unwrap();
+            if news["event"] == event && line.contains(about) {
+                return news;
+            }
+        }
+    };
+    let (foreign, guesser) = (russia.v4(9).to_string(), tokyo.v4(77).to_string());
+    let knocking = probe::Stream::start(russia, vec![foreign.parse().unwrap()], vec![25]).unwrap();
+    let news = next("refused", &foreign);
+    knocking.stop().unwrap();
+    assert_eq!(
+        [
+            &news["source"],
+            &news["country"],
+            &news["reason"],
+            &news["gate"],
+            &news["interface"]
+        ],
+        [&foreign, "RU", "outside", "mx", "eth0"],
+        "{news:#}"
+    );
+    let mut log = std::fs::File::options()
+        .append(true)
+        .open(host.seen(&host.maillog()))
+        .unwrap();
+    for _ in 0..2 {
+        let failed = "SASL LOGIN authentication failed: UGFzc3dvcmQ6, sasl_username=info@example.jp";
+        let time = jiff::Timestamp::now();
+        writeln!(
+            log,
+            "{time} mail postfix/smtpd[7]: warning: unknown[{guesser}]: {failed}"
+        )
+        .unwrap();
+    }
+    let news = next("ban", &guesser);
+    assert_eq!([&news["rule"], &news["country"]], ["maxretry", "JP"], "{news:#}");
+    assert!(news["evidence"].to_string().contains("info@example.jp"), "{news:#}");
+    let american = america.v4(1).to_string();
+    verb(&gate, &["ban", &american, "--for", "1h", "--reason", "Spam run"]);
+    assert_eq!(next("ban", &american)["reason"], "Spam run");
+    verb(&gate, &["ban", "2001:db8:7::/48"]);
+
+    let listed = |words: &[&str]| -> Vec<String> {
+        let list = gate.json(&[&["list"], words].concat()).unwrap();
+        assert_eq!(list["all"], 3, "{list:#}");
+        let bans = list["bans"].as_array().unwrap().iter();
+        bans.map(|ban| ban["prefix"].as_str().unwrap().to_owned()).collect()
+    };
+    let (guesser, american, documentation) = (
+        format!("{guesser}/32"),
+        format!("{american}/32"),
+        "2001:db8:7::/48".to_owned(),
+    );
+    let all = [&documentation, &american, &guesser].map(Clone::clone);
+    assert_eq!(listed(&[]), all, "the newest first");
+    assert_eq!(listed(&["--since", "1h"]), all);
+    for (words, expected) in [
+        (["--country", "US,CN"], &american),
+        (["--prefix", "2001:db8:7::1"], &documentation),
+        (["--reason", "spam"], &american),
+        (["--reason", "maxretry"], &guesser),
+        (["--user", "info"], &guesser),
+    ] {
+        assert_eq!(listed(&words), [expected.clone()], "{words:?}");
+    }
+    assert_eq!(listed(&["--user", "nobody"]), <[String; 0]>::default());
+    assert_eq!(
+        listed(&["--sort", "until"]),
+        [&guesser, &american, &documentation].map(Clone::clone)
+    );
+    verb(&gate, &["unban", &american]);
+    next("unban", &american);
+    assert!(gate.stop().unwrap().success());
+    assert_eq!(watch.wait().unwrap().code(), Some(1), "the daemon has ended");
 }
 
 #[test]

@@ -18,8 +18,10 @@ mod load;
 mod output;
 mod run;
 mod simulate;
+mod since;
 mod status;
 mod test_log;
+mod watch;
 
 use crate::sources::builtin;
 use output::Output;
@@ -57,8 +59,10 @@ enum Verb {
     Check,
     /// Is it enforcing, where, since when, and what was refused
     Status,
-    /// Bans and operator's exceptions now in force
-    List,
+    /// Bans and operator's exceptions now in force, by country, prefix, reason, user or age
+    List(list::Args),
+    /// Tell what happens as it happens: refusals, bans, alarms
+    Watch(watch::Args),
     /// Say for one address which rule decides, at each gate, and whether the kernel agrees
     Explain(explain::Args),
     /// Refuse an address or prefix at every gate
@@ -92,7 +96,8 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(global, args),
         Verb::Check => check::run(global, &output),
         Verb::Status => status::run(global, &output),
-        Verb::List => list::run(global, &output),
+        Verb::List(args) => list::run(global, &output, args),
+        Verb::Watch(args) => watch::run(global, &output, &args),
         Verb::Explain(args) => explain::run(global, &output, &args),
         Verb::Ban(args) => ban::ban(global, &output, args),
         Verb::Unban(args) => ban::unban(global, &output, args),

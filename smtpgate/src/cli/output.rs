@@ -7,6 +7,9 @@ use std::{
 
 use serde::Serialize;
 
+/// Columns of a terminal that nobody made wider.
+const WIDTH: usize = 80;
+
 /// The one place that writes to standard output.
 pub(crate) struct Output {
     json: bool,
@@ -33,14 +36,14 @@ impl Output {
         write(&body);
     }
 
-    /// One object of a stream, on a line of its own.
-    pub(crate) fn line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+    /// One object of a stream, on a line of its own. False when nobody reads any more.
+    pub(crate) fn line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> bool {
         let body = if self.json {
             serde_json::to_string(value).unwrap_or_default()
         } else {
             text(value)
         };
-        write(&body);
+        write(&body)
     }
 
     /// The end of a verb that failed. A program gets it as the document, unless it has one already: `status` of a gate
@@ -54,14 +57,13 @@ impl Output {
     }
 }
 
-/// A reader that went away (`| head`) is no error of ours.
-fn write(body: &str) {
+/// A reader that went away (`| head`) is no error of ours, but false.
+fn write(body: &str) -> bool {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(body.as_bytes());
-    if !body.ends_with('\n') {
-        let _ = stdout.write_all(b"\n");
-    }
-    let _ = stdout.flush();
+    let end = if body.ends_with('\n') { "" } else { "\n" };
+    let written = stdout.write_all(body.as_bytes());
+    let written = written.and_then(|()| stdout.write_all(end.as_bytes()));
+    written.and_then(|()| stdout.flush()).is_ok()
 }
 
 /// Columns, each as wide as its widest cell; the last one is not padded.
@@ -92,6 +94,39 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Lines of a text behind `head`, none wider than a terminal is by custom; the further ones begin below the first.
+pub(crate) fn hanging(head: &str, text: &str) -> String {
+    let indent = " ".repeat(head.chars().count());
+    let options = textwrap::Options::new(WIDTH)
+        .initial_indent(head)
+        .subsequent_indent(&indent)
+        .break_words(false);
+    textwrap::fill(text, options) + "\n"
+}
+
+/// A number with its thousands apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A length of time in its largest unit of which there are at least two.
+pub(crate) fn rough(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// A prefix; a single address without its length.
 pub(crate) fn prefix(prefix: &ipnet::IpNet) -> String {
     if prefix.prefix_len() == prefix.max_prefix_len() {
@@ -101,10 +136,51 @@ pub(crate) fn prefix(prefix: &ipnet::IpNet) -> String {
     }
 }
 
+/// A time in the machine's zone, to the minute.
+pub(crate) fn roughly_when(time: jiff::Timestamp) -> String {
+    jiff::tz::TimeZone::system()
+        .to_datetime(time)
+        .strftime("%F %H:%M")
+        .to_string()
+}
+
 /// A time in the machine's zone, to the second.
 pub(crate) fn when(time: jiff::Timestamp) -> String {
     jiff::tz::TimeZone::system()
         .to_datetime(time)
         .strftime("%F %T")
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_long_text_hangs_below_its_begin() {
+        let text = hanging("  ! ", &"word ".repeat(20));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
+        assert!(
+            lines[0].starts_with("  ! word") && lines[1].starts_with("    word"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn output_numbers_and_lengths_are_for_people() {
+        for (number, expected) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), expected);
+        }
+        for (seconds, expected) in [
+            (7, "7 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7200, "2 h"),
+            (200_000, "2 days"),
+        ] {
+            assert_eq!(rough(seconds), expected);
+        }
+    }
 }

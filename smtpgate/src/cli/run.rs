@@ -5,18 +5,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use super::{
     Global, Output,
     confirm::{Within, leave_guard},
-    output::when,
 };
-use crate::{
-    daemon::{
-        confirm::at_start,
-        engine::Engine,
-        failure::Failure,
-        overrides::Overrides,
-        report::Applied,
-        service::{self, Audience, End, Refusal},
-    },
-    sources::Sources,
+use crate::daemon::{
+    confirm::at_start,
+    engine::Engine,
+    failure::Failure,
+    overrides::Overrides,
+    report::{Applied, Refusal},
+    service::{self, Audience, End},
 };
 
 #[derive(Debug, clap::Args)]
@@ -49,7 +45,6 @@ pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let mut teller = Teller {
         output: Output::new(global.json),
         refusals: args.ephemeral,
-        sources: Sources::new(&config.geoip.database, &config.paths.state),
         guarded: args.within.time().is_some().then(|| global.clone()),
     };
     let engine = Engine::open(config, overrides, global.config.clone())?;
@@ -66,7 +61,6 @@ pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
 struct Teller {
     output: Output,
     refusals: bool,
-    sources: Sources,
     /// Where a guard is to be left behind.
     guarded: Option<Global>,
 }
@@ -88,27 +82,6 @@ impl Audience for Teller {
         if !self.refusals {
             return;
         }
-        let country = refusal
-            .source
-            .and_then(|source| self.sources.countries().ok()?.country_of(source))
-            .map(|country| format!(" ({})", country.as_str()))
-            .unwrap_or_default();
-        self.output.line(refusal, |refusal| {
-            let word = if refusal.verdict == "drop" {
-                "refused"
-            } else {
-                "would refuse"
-            };
-            let source = refusal
-                .source
-                .map_or_else(|| "?".to_owned(), |source| source.to_string());
-            let port = refusal.port.map(|port| format!("port {port}")).unwrap_or_default();
-            let interface = refusal.interface.as_deref().unwrap_or("?");
-            format!(
-                "{}  {word} {source}{country}  {}  {port} on {interface}",
-                when(refusal.time),
-                refusal.reason
-            )
-        });
+        self.output.line(refusal, super::watch::refusal);
     }
 }

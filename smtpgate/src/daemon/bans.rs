@@ -13,7 +13,8 @@ use super::{
     countries::Countries,
     engine::Engine,
     failure::Failure,
-    report::{Applied, Banned, Unbanned},
+    report::{Applied, Banned, News, Unbanned},
+    views,
 };
 use crate::{
     config::Mode,
@@ -143,6 +144,9 @@ impl Engine {
             .collect();
         self.enforce(&bans)?;
         let cut = self.cut(&bans);
+        for (ban, evidence) in &bans {
+            self.tell_ban(ban, evidence);
+        }
         self.ledger.record(&[], &bans, None, now).map_err(|error| {
             Failure::Failed(format!(
                 "refused by the kernel now, but not recorded, so gone with the next load: {error}"
@@ -258,6 +262,10 @@ impl Engine {
                 ))
             })?;
             self.detector.pardon(*prefix);
+            self.news.tell(News::Unban {
+                time: now,
+                prefix: *prefix,
+            });
             if let Some(wider) = self.wider_ban(*prefix) {
                 notes.push(format!("{prefix} is still refused: the ban of {wider} holds it"));
             }
@@ -414,6 +422,7 @@ impl Engine {
         let mut reader = self.readers.remove(batch.position.source()).unwrap_or_default();
         reader.set_patterns(self.config.maillog.patterns.clone());
         for line in batch.lines() {
+            self.lines += 1;
             let Some(event) = reader.read(line) else { continue };
             let now = batch.when(event.time, clock, arrival);
             let mut observed = {
@@ -433,7 +442,10 @@ impl Engine {
                 };
                 detector.observe(&event, line, now, &known)
             };
-            offences.extend(observed.offence.take());
+            if let Some(offence) = observed.offence.take() {
+                self.offences += 1;
+                offences.push(offence);
+            }
             bans.extend(self.act(observed, arrival));
         }
         self.cut_live(&bans, arrival);
@@ -474,6 +486,7 @@ impl Engine {
     fn alarm(&mut self, alarm: &Alarm) {
         let Some(alarm) = self.alarms.take(alarm) else { return };
         tracing::warn!(kind = alarm.kind.name(), "alarm: {}", alarm.text);
+        self.news.tell(News::Alarm(alarm.clone()));
         self.hooks.alarm(&self.config.hooks, alarm);
     }
 
@@ -487,7 +500,15 @@ impl Engine {
         for (ban, evidence) in bans {
             let until = ban.until.map(|until| until.to_string()).unwrap_or_default();
             tracing::info!(prefix = %ban.prefix, %until, "banned {}: {}", ban.prefix, ban.reason);
+            self.tell_ban(ban, evidence);
             self.hooks.ban(&self.config.hooks, ban, evidence);
+        }
+    }
+
+    fn tell_ban(&self, ban: &Ban, evidence: &[String]) {
+        if self.news.has_readers() {
+            let country = self.countries.of_address(ban.prefix.addr());
+            self.news.tell(News::Ban(views::state(ban, country, evidence.to_vec())));
         }
     }
 
@@ -520,14 +541,22 @@ impl Engine {
     pub(super) fn prune(&mut self) {
         let now = Timestamp::now();
         let before = |length: SignedDuration| now.checked_sub(length).unwrap_or(now);
-        let week = SignedDuration::from_hours(7 * 24);
-        let offences = before(Detector::memory(&self.config.detect).max(week));
+        let offences = before(self.offences_kept());
         let longest = SignedDuration::try_from(self.config.detect.bantime_max).unwrap_or(SignedDuration::MAX);
         match self.ledger.prune(offences, before(longest)) {
             Ok(0) => {}
             Ok(gone) => tracing::debug!("{gone} old offences and bans left the ledger"),
             Err(error) => tracing::warn!("{error}"),
         }
+        if let Err(error) = self.ledger.prune_traffic(now) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// For how long the ledger knows offences.
+    pub(super) fn offences_kept(&self) -> SignedDuration {
+        let week = SignedDuration::from_hours(7 * 24);
+        Detector::memory(&self.config.detect).max(week)
     }
 
     /// Forgets bans that have ended. In the kernel they ended by themselves; this makes room.

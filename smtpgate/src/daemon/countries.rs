@@ -1,16 +1,16 @@
-//! The country table for the detector: read when it is first asked, which on most hosts it never is.
+//! The country table for the detector and for what people are shown: read when it is first asked.
 
 use std::{net::IpAddr, path::PathBuf, sync::OnceLock};
 
 use crate::{
     config::{Config, Database},
-    sources::{Country, Sources},
+    sources::{Country, Sources, table::CountryIndex},
 };
 
 pub(super) struct Countries {
     database: Database,
     state: PathBuf,
-    sources: OnceLock<Sources>,
+    index: OnceLock<CountryIndex>,
 }
 
 impl Countries {
@@ -18,19 +18,22 @@ impl Countries {
         Self {
             database: config.geoip.database.clone(),
             state: config.paths.state.clone(),
-            sources: OnceLock::new(),
+            index: OnceLock::new(),
         }
     }
 
     /// The country of an address; none also when there is no table that can be read, which is said once.
     pub(super) fn of_address(&self, address: IpAddr) -> Option<Country> {
-        let sources = self.sources.get_or_init(|| {
+        let index = self.index.get_or_init(|| {
             let sources = Sources::new(&self.database, &self.state);
-            if let Err(error) = sources.countries() {
-                tracing::warn!("logins cannot be told apart by country: {error}");
+            match sources.countries() {
+                Ok(table) => table.index(),
+                Err(error) => {
+                    tracing::warn!("addresses have no country: {error}");
+                    CountryIndex::default()
+                }
             }
-            sources
         });
-        sources.countries().ok()?.country_of(address)
+        index.country_of(address)
     }
 }

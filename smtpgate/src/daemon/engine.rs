@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use smtpgate_common::ban::ticks;
 
 use super::{
@@ -15,12 +16,17 @@ use super::{
     confirm::{self, Confirming, Former, InForce, Pending},
     countries::Countries,
     failure::Failure,
+    history::History,
     hooks::Hooks,
+    listing,
     lock::Lock,
+    news::Newsroom,
     overrides::Overrides,
+    period,
     protocol::{Asked, Request},
     report::{Applied, Checked, Needs, Unloaded},
-    views,
+    sightings::Sightings,
+    top, views,
 };
 use crate::{
     config::{Config, Paths, Written},
@@ -70,6 +76,12 @@ pub struct Engine {
     pub(super) drift: u64,
     /// Changes that wait for their confirm, or were not confirmed.
     pub(super) confirming: Confirming,
+    pub(super) history: History,
+    pub(super) sightings: Sightings,
+    pub(super) news: Newsroom,
+    /// Lines of the maillog that were read, and offences among them.
+    pub(super) lines: u64,
+    pub(super) offences: u64,
 }
 
 impl Engine {
@@ -113,6 +125,7 @@ impl Engine {
         for good in ledger.good_since(since).map_err(Failure::failed)? {
             detector.restore_good(&good);
         }
+        let history = History::from(ledger.mark().map_err(Failure::failed)?);
         Ok(Self {
             config,
             overrides,
@@ -133,6 +146,11 @@ impl Engine {
             revision: 0,
             drift: 0,
             confirming,
+            history,
+            sightings: Sightings::default(),
+            news: Newsroom::default(),
+            lines: 0,
+            offences: 0,
         })
     }
 
@@ -165,7 +183,12 @@ impl Engine {
         let within = confirm.map(Duration::from_secs);
         match request {
             Request::Status => report(views::status(self)?),
-            Request::List => report(views::list(self)?),
+            Request::List(filter) => report(listing::list(self, &filter)?),
+            Request::Top => report(top::top(self)?),
+            Request::Report { since } => report(period::period(self, since)?),
+            Request::Watch => Err(Failure::Failed(
+                "nobody is there to watch: `smtpgate run`, or `systemctl start smtpgate`, starts the daemon".to_owned(),
+            )),
             Request::Explain { address } => report(views::explain(self, address)?),
             Request::Ban {
                 prefixes,
@@ -283,7 +306,9 @@ impl Engine {
         let sources = Sources::new(&config.geoip.database, &config.paths.state);
         let exceptions = self.ledger.exceptions().map_err(Failure::failed)?;
         let assembled = Assembled::of(&config, &sources, strictness, host()?, exceptions)?;
-        self.put_in_force(config, assembled)
+        let applied = self.put_in_force(config, assembled)?;
+        self.countries = Countries::of(&self.config);
+        Ok(applied)
     }
 
     /// The one way in which a policy comes into force.
@@ -291,11 +316,12 @@ impl Engine {
         let table = self.table(&config, &assembled);
         Sizes::for_table(&table, &limits(&config)).map_err(Failure::usage)?;
         let interfaces_changed = config.interfaces != self.config.interfaces;
+        if config.gates != self.config.gates {
+            // What was counted so far is the old gates'.
+            self.count();
+        }
         let (how, operations) = self.change(&table, &config)?;
         self.detector.reconfigure(config.detect.clone());
-        if config.geoip != self.config.geoip {
-            self.countries = Countries::of(&config);
-        }
         self.config = config;
         self.revision += 1;
         self.assembled = assembled;
@@ -400,6 +426,7 @@ impl Engine {
     /// # Errors
     /// What could not be removed.
     pub fn unload(&mut self) -> Result<Unloaded, Failure> {
+        self.count();
         self.image = None;
         self.plane = None;
         self.confirming = Confirming::default();
@@ -464,7 +491,7 @@ pub fn check(config: &Config) -> Result<Checked, Failure> {
     Sizes::for_table(&table, &limits(config)).map_err(Failure::usage)?;
     Ok(Checked {
         gates: views::gates(config),
-        sources: views::sources(config, &assembled),
+        sources: views::sources(config, &assembled, Timestamp::now()),
         needs: Needs {
             prefixes4: table.cells4.len() as u64,
             prefixes6: table.cells6.len() as u64,

@@ -105,6 +105,8 @@ impl Maillog {
             behind_seconds: lag.time.as_secs(),
             skipped_bytes: lag.skipped,
             cut_lines: lag.cut,
+            lines: 0,
+            offences: 0,
         }
     }
 

@@ -5,10 +5,11 @@
 //! makes of its arguments, daemon or none.
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::failure::Failure;
-use crate::sources::net;
+use crate::sources::{Country, net};
 
 /// Version of requests and answers. A daemon refuses another one, with both numbers.
 pub const VERSION: u32 = 1;
@@ -96,7 +97,17 @@ pub enum Request {
     /// Answered by [`super::report::Status`].
     Status,
     /// Answered by [`super::report::List`].
-    List,
+    List(Filter),
+    /// Answered by [`super::report::Top`].
+    Top,
+    /// Answered by [`super::report::Period`].
+    Report {
+        /// From when.
+        since: Timestamp,
+    },
+    /// Answered by `{"v":1,"ok":null}`, and after it by a line for each of [`super::report::News`], as long as the client
+    /// listens.
+    Watch,
     /// Answered by [`super::report::Explanation`].
     Explain {
         /// The source.
@@ -174,19 +185,28 @@ pub fn operator() -> String {
 
 impl Request {
     const fn takes_nothing(&self) -> bool {
-        matches!(self, Self::Status | Self::List | Self::Reload | Self::Unload)
+        matches!(
+            self,
+            Self::Status | Self::Top | Self::Watch | Self::Reload | Self::Unload
+        )
     }
 
     /// Whether it may change anything.
     pub const fn changes(&self) -> bool {
-        !matches!(self, Self::Status | Self::List | Self::Explain { .. })
+        !matches!(
+            self,
+            Self::Status | Self::List(_) | Self::Top | Self::Report { .. } | Self::Watch | Self::Explain { .. }
+        )
     }
 
     /// The name of the verb.
     pub const fn verb(&self) -> &'static str {
         match self {
             Self::Status => "status",
-            Self::List => "list",
+            Self::List(_) => "list",
+            Self::Top => "top",
+            Self::Report { .. } => "report",
+            Self::Watch => "watch",
             Self::Explain { .. } => "explain",
             Self::Ban { .. } => "ban",
             Self::Unban { .. } => "unban",
@@ -204,6 +224,45 @@ impl Request {
             Self::Reload | Self::Ban { .. } | Self::Allow { .. } | Self::Disallow { .. }
         )
     }
+}
+
+/// Which bans, in which order. All conditions must hold; without any, it is every ban, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filter {
+    /// In one of these countries, by ISO 3166 code.
+    pub country: Vec<Country>,
+    /// Inside this prefix, or around it.
+    pub within: Option<IpNet>,
+    /// The rule, or a part of the reason, without regard to capitals.
+    pub reason: Option<String>,
+    /// About this login name; without `@`, at any domain.
+    pub user: Option<String>,
+    /// That began then or later.
+    pub since: Option<Timestamp>,
+    /// The order.
+    pub sort: Sort,
+    /// The order turned round.
+    pub reverse: bool,
+}
+
+/// The order of bans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// The newest first.
+    #[default]
+    Since,
+    /// Those that end soon first, those without an end last.
+    Until,
+    /// By address: IPv4 first.
+    Prefix,
+    /// By country.
+    Country,
+    /// Those that came back most often first.
+    Times,
+    /// By rule.
+    Rule,
 }
 
 /// An answer as it goes over the socket.
@@ -277,6 +336,7 @@ mod tests {
                 r#"{"v":1,"verb":"ban","prefixes":["203.0.113.300"],"seconds":60}"#,
                 "`203.0.113.300` is no address",
             ),
+            (r#"{"v":1,"verb":"list","contry":["CN"]}"#, "unknown field `contry`"),
             (r#"{"v":1,"verb":"unload","confirm":60}"#, "`confirm` goes with"),
             (r#"{"v":1,"verb":"reload","confirm":0}"#, "from 1 to"),
         ];
@@ -291,7 +351,19 @@ mod tests {
         let net = || "2001:db8::/64".parse().unwrap();
         let requests = [
             Request::Status,
-            Request::List,
+            Request::List(Filter::default()),
+            Request::List(Filter {
+                country: vec!["CN".parse().unwrap()],
+                within: Some(net()),
+                since: Some(Timestamp::UNIX_EPOCH),
+                sort: Sort::Times,
+                ..Filter::default()
+            }),
+            Request::Top,
+            Request::Report {
+                since: Timestamp::UNIX_EPOCH,
+            },
+            Request::Watch,
             Request::Explain {
                 address: "192.0.2.1".parse().unwrap(),
             },

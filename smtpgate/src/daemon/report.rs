@@ -1,6 +1,6 @@
-//! What the verbs answer: stable field names, documented in `docs/json.md`. Text is made of these by the command line.
+//! What the verbs answer: stable field names, documented in `docs/see.md`. Text is made of these by the command line.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -23,8 +23,12 @@ pub struct Status {
     pub gates: Vec<GateState>,
     /// Where the gate is attached, or should be.
     pub interfaces: Vec<InterfaceState>,
+    /// Since when there is a gate; restarts of the daemon do not count.
+    pub up_since: Option<Timestamp>,
     /// Packets by gate, verdict, reason and family since the gate was loaded. Only rows above 0.
     pub counters: Vec<Counter>,
+    /// The same for the last minute, hour and day, over restarts.
+    pub traffic: Vec<Span>,
     /// How full the kernel's maps are.
     pub maps: Vec<MapFill>,
     /// Bytes of kernel memory held by maps and programs.
@@ -33,6 +37,10 @@ pub struct Status {
     pub sources: Vec<SourceState>,
     /// Bans in force.
     pub bans: u64,
+    /// The same by rule.
+    pub bans_by_rule: BTreeMap<String, u64>,
+    /// Differences between kernel and policy that were found and repaired since the start of the daemon.
+    pub drift: u64,
     /// What the maillog side reads.
     pub follow: Vec<String>,
     /// How far the reading of the maillog is; none without a daemon.
@@ -78,6 +86,12 @@ pub struct MaillogState {
     pub skipped_bytes: u64,
     /// Lines that were cut, as they were longer than 8 KiB.
     pub cut_lines: u64,
+    /// Lines that were read since the start of the daemon.
+    #[serde(default)]
+    pub lines: u64,
+    /// Offences among them.
+    #[serde(default)]
+    pub offences: u64,
 }
 
 /// One gate.
@@ -119,6 +133,30 @@ pub struct Counter {
     pub packets: u64,
 }
 
+/// What the gate did in a span of time that ends now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// `minute`, `hour` or `day`.
+    pub span: String,
+    /// Its length.
+    pub seconds: u64,
+    /// Only rows above 0.
+    pub counters: Vec<Counter>,
+}
+
+/// One second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// Its end.
+    pub at: Timestamp,
+    /// Packets that were refused.
+    pub refused: u64,
+    /// Packets that passed only because a gate observes.
+    pub would_refuse: u64,
+    /// Packets that passed.
+    pub passed: u64,
+}
+
 /// One kernel map.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MapFill {
@@ -141,6 +179,10 @@ pub struct SourceState {
     pub origin: String,
     /// Date of the data, where it has one.
     pub date: Option<String>,
+    /// Age of the data, where it has a date.
+    pub age_seconds: Option<u64>,
+    /// Whether its last good copy serves, because it failed itself.
+    pub last_good: bool,
     /// Prefixes it gives.
     pub prefixes: u64,
     /// What is wrong with it, while its last good copy serves.
@@ -150,17 +192,21 @@ pub struct SourceState {
 /// Answer of `list`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct List {
-    /// Bans in force, newest first.
+    /// Bans in force that the filter lets through, in the order that it asks for.
     pub bans: Vec<BanState>,
+    /// How many there are without the filter.
+    pub all: u64,
     /// What `allow` gave.
     pub exceptions: Vec<Exception>,
 }
 
 /// One ban.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BanState {
     /// Who is refused.
     pub prefix: IpNet,
+    /// Country of its first address, where the country table has it.
+    pub country: Option<String>,
     /// Begin.
     pub since: Timestamp,
     /// End; none is until lifted.
@@ -186,6 +232,189 @@ pub struct Exception {
     pub since: Timestamp,
     /// Free text.
     pub note: String,
+}
+
+/// A SYN that was refused, or would have been.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// When, on the wall's clock.
+    pub time: Timestamp,
+    /// `drop` or `would_drop`.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+    /// Who; none when it was refused before its addresses were read.
+    pub source: Option<IpAddr>,
+    /// The source's country, where the country table has it.
+    pub country: Option<String>,
+    /// Which gate; none for structural drops.
+    pub gate: Option<String>,
+    /// Destination port.
+    pub port: Option<u16>,
+    /// On which interface.
+    pub interface: Option<String>,
+}
+
+/// Something that happened, as `watch` tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum News {
+    /// A sample under flood; the counters are exact.
+    Refused(Refusal),
+    /// Somebody was banned.
+    Ban(BanState),
+    /// A ban was lifted by the operator.
+    Unban {
+        /// When.
+        time: Timestamp,
+        /// Whose.
+        prefix: IpNet,
+    },
+    /// Something to be told at once.
+    Alarm(Alarm),
+    /// Whoever listens was too slow for that many of the above.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+}
+
+/// Answer of `top`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Top {
+    /// When this was so.
+    pub now: Timestamp,
+    /// As in `status`.
+    pub enforcing: bool,
+    /// As in `status`.
+    pub mode: String,
+    /// As in `status`.
+    pub interfaces: Vec<InterfaceState>,
+    /// How many things `status` would have looked at.
+    pub attention: u64,
+    /// The last seconds, up to ten minutes, the oldest first.
+    pub pulses: Vec<Pulse>,
+    /// The last minute, hour and day.
+    pub traffic: Vec<Span>,
+    /// What the two lists below are made of.
+    pub sample: Sample,
+    /// Who was refused most often, by the sample.
+    pub sources: Vec<SourceSeen>,
+    /// Where they are, by the sample; the most first.
+    pub countries: Vec<CountrySeen>,
+    /// Bans in force.
+    pub bans_in_force: u64,
+    /// The newest of them, with evidence.
+    pub bans: Vec<BanState>,
+}
+
+/// Refusals that were seen one by one: all while there are few, a part of them under flood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// How many.
+    pub refusals: u64,
+    /// The oldest of them.
+    pub since: Option<Timestamp>,
+}
+
+/// One source's part of the sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceSeen {
+    /// Who.
+    pub source: IpAddr,
+    /// Country, where the table has it.
+    pub country: Option<String>,
+    /// The gate of the last refusal.
+    pub gate: Option<String>,
+    /// The reason of the last refusal.
+    pub reason: String,
+    /// How often it was refused.
+    pub refusals: u64,
+    /// When it was last.
+    pub last: Timestamp,
+}
+
+/// One country's part of the sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountrySeen {
+    /// None for sources that the table does not know.
+    pub country: Option<String>,
+    /// How often its sources were refused.
+    pub refusals: u64,
+}
+
+/// Answer of `report`: what was in a while.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Period {
+    /// Name of the host.
+    pub host: String,
+    /// Begin.
+    pub since: Timestamp,
+    /// End: now.
+    pub until: Timestamp,
+    /// As in `status`.
+    pub mode: String,
+    /// Over the whole.
+    pub counters: Vec<Counter>,
+    /// The same as a series: steps of one length, the oldest first; the last may be cut.
+    pub series: Vec<Step>,
+    /// Refusals that were seen one by one.
+    pub sampled: u64,
+    /// Where they came from, the most first.
+    pub countries: Vec<CountrySeen>,
+    /// The networks that they came from, the most first.
+    pub networks: Vec<NetworkSeen>,
+    /// Login names that offences were about, the most first.
+    pub accounts: Vec<AccountSeen>,
+    /// Offences that the log told of.
+    pub offences: u64,
+    /// From when on the ledger knows accounts and offences: they are kept for a week.
+    pub offences_since: Timestamp,
+    /// Bans that began, by rule.
+    pub bans_by_rule: BTreeMap<String, u64>,
+    /// The newest of them, with evidence.
+    pub bans: Vec<BanState>,
+    /// How many log lines were never written; see `docs/see.md` for how it is estimated.
+    pub lines_spared: u64,
+}
+
+/// One step of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its begin.
+    pub at: Timestamp,
+    /// Packets that were refused.
+    pub refused: u64,
+    /// Packets that passed only because a gate observes.
+    pub would_refuse: u64,
+    /// Packets that passed.
+    pub passed: u64,
+}
+
+/// One network's part of the sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSeen {
+    /// An IPv4 /24 or an IPv6 /48.
+    pub network: IpNet,
+    /// Its country, where the table has it.
+    pub country: Option<String>,
+    /// How often its sources were refused.
+    pub refusals: u64,
+}
+
+/// A login name that offences were about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSeen {
+    /// The name, as the client wrote it.
+    pub user: String,
+    /// Offences.
+    pub offences: u64,
+    /// From how many addresses.
+    pub addresses: u64,
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
 }
 
 /// Answer of `explain`.

@@ -6,7 +6,7 @@
 use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf, UCred},
@@ -17,8 +17,9 @@ use tokio::{
 
 use super::{
     failure::Failure,
+    news::{Newsroom, Reader},
     peers::Peers,
-    protocol::{self, Answer, Asked, Outcome, REQUEST_MAX, VERSION},
+    protocol::{self, Answer, Asked, Outcome, REQUEST_MAX, Request, VERSION},
 };
 
 /// What bounds clients.
@@ -86,7 +87,7 @@ impl Server {
     }
 
     /// Serves until it is dropped.
-    pub(super) async fn serve(&self, calls: mpsc::Sender<Call>) {
+    pub(super) async fn serve(&self, calls: mpsc::Sender<Call>, news: Newsroom) {
         let own = Arc::new(Semaphore::new(self.limits.own_clients));
         let others = Arc::new(Semaphore::new(self.limits.other_clients));
         let large = Arc::new(Semaphore::new(self.limits.large_requests));
@@ -116,6 +117,7 @@ impl Server {
                 limits: self.limits,
                 large: Arc::clone(&large),
                 calls: calls.clone(),
+                news: news.handle(),
             };
             tokio::spawn(async move {
                 // A client's fault is its own; it has been told, or is gone.
@@ -154,6 +156,7 @@ struct Client {
     limits: Limits,
     large: Arc<Semaphore>,
     calls: mpsc::Sender<Call>,
+    news: Newsroom,
 }
 
 impl Client {
@@ -173,8 +176,18 @@ impl Client {
             };
             match line {
                 Ok(line) => {
-                    let answer = self.answer(&line).await;
+                    let asked = protocol::read(&line);
                     drop(line);
+                    if matches!(&asked, Ok(asked) if asked.request == Request::Watch) {
+                        // Made before the answer leaves: what happens after it is told.
+                        let news = self.news.reader();
+                        self.tell(&mut write, Ok(serde_json::Value::Null)).await?;
+                        return self.tell_news(read, write, news).await;
+                    }
+                    let answer = match asked {
+                        Ok(asked) => self.answer(asked).await,
+                        Err(failure) => Err(failure),
+                    };
                     self.tell(&mut write, answer).await?;
                 }
                 Err(failure) => {
@@ -187,6 +200,32 @@ impl Client {
 
     async fn tell(&self, write: &mut OwnedWriteHalf, answer: Result<serde_json::Value, Failure>) -> io::Result<()> {
         timeout(self.limits.idle, write.write_all(&body(answer)?)).await?
+    }
+
+    /// Tells what happens until the client goes.
+    async fn tell_news(
+        &self,
+        mut read: BufReader<OwnedReadHalf>,
+        mut write: OwnedWriteHalf,
+        mut news: Reader,
+    ) -> io::Result<()> {
+        let mut more = [0; 64];
+        loop {
+            tokio::select! {
+                told = news.next() => match told {
+                    Some(told) => {
+                        let mut line = serde_json::to_vec(&*told)?;
+                        line.push(b'\n');
+                        timeout(self.limits.idle, write.write_all(&line)).await??;
+                    }
+                    None => return Ok(()),
+                },
+                // It has nothing more to say but that it goes.
+                got = read.read(&mut more) => if got? == 0 {
+                    return Ok(());
+                },
+            }
+        }
     }
 
     /// One line without its end, or what is wrong with it.
@@ -218,8 +257,7 @@ impl Client {
         }
     }
 
-    async fn answer(&self, line: &[u8]) -> Result<serde_json::Value, Failure> {
-        let asked = protocol::read(line)?;
+    async fn answer(&self, asked: Asked) -> Result<serde_json::Value, Failure> {
         if asked.request.changes() {
             tracing::info!(
                 uid = self.peer.uid(),
@@ -239,8 +277,6 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::protocol::Request;
-    use tokio::io::AsyncReadExt as _;
 
     /// A server with short limits, and an engine that answers every request by its verb.
     async fn serving(folder: &tempfile::TempDir) -> PathBuf {
@@ -254,7 +290,7 @@ mod tests {
         };
         let server = Server::bind(path.clone(), limits).unwrap();
         let (send, mut calls) = mpsc::channel::<Call>(64);
-        tokio::spawn(async move { server.serve(send).await });
+        tokio::spawn(async move { server.serve(send, Newsroom::default()).await });
         tokio::spawn(async move {
             while let Some((asked, reply)) = calls.recv().await {
                 let _ = reply.send(Ok(asked.request.verb().into()));

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, io, path::PathBuf, pin::pin, time::Duration};
 
 use jiff::Timestamp;
 use sd_notify::NotifyState;
-use serde::Serialize;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -19,7 +18,7 @@ use super::{
     failure::Failure,
     maillog::Maillog,
     protocol::Request,
-    report::{Applied, DaemonState, Status},
+    report::{Applied, DaemonState, MaillogState, News, Refusal, Status},
     server::{Call, Limits, Server},
     views,
     watch::Watch,
@@ -37,29 +36,12 @@ const SWEEP: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(1);
 /// How often the ledger learns of good addresses.
 const KEEP: Duration = Duration::from_secs(30);
+/// How often the ledger learns what the kernel counted.
+const COUNT: Duration = Duration::from_secs(60);
 /// How often the ledger forgets what no longer counts.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// How long a burst of changes (interfaces, files) is waited out.
 const SETTLE: Duration = Duration::from_millis(250);
-
-/// A SYN that was refused, or would have been.
-#[derive(Clone, Debug, Serialize)]
-pub struct Refusal {
-    /// When, on the wall's clock.
-    pub time: Timestamp,
-    /// `drop` or `would_drop`.
-    pub verdict: &'static str,
-    /// Why.
-    pub reason: &'static str,
-    /// Who; none when it was refused before its addresses were read.
-    pub source: Option<std::net::IpAddr>,
-    /// Which gate; none for structural drops.
-    pub gate: Option<String>,
-    /// Destination port.
-    pub port: Option<u16>,
-    /// On which interface.
-    pub interface: Option<String>,
-}
 
 /// What the daemon tells while it runs.
 pub trait Audience {
@@ -95,6 +77,7 @@ pub fn run(
         .build()
         .map_err(Failure::failed)?;
     let end = runtime.block_on(serve(&mut engine, confirm, audience))?;
+    engine.record_traffic();
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     if ephemeral && end == End::GateStays {
         engine.unload()?;
@@ -120,7 +103,7 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
     let bound = Server::bind(socket.clone(), Limits::default());
     let server = bound.map_err(|error| Failure::Failed(format!("{}: {error}", socket.display())))?;
     let (call, mut calls) = mpsc::channel::<Call>(64);
-    let mut serving = pin!(server.serve(call));
+    let mut serving = pin!(server.serve(call, engine.news.handle()));
 
     let mut telling = Telling::of(engine)?;
     let (changed, mut sources_changed) = mpsc::channel(1);
@@ -140,6 +123,7 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
     let mut second = interval(TICK);
     let mut prune = interval(PRUNE);
     let mut keep = interval(KEEP);
+    let mut count = interval(COUNT);
     for timer in [
         &mut refill,
         &mut sweep,
@@ -147,6 +131,7 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
         &mut second,
         &mut prune,
         &mut keep,
+        &mut count,
     ] {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
@@ -168,7 +153,7 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
                 let status = asked.request == Request::Status;
                 let mut answer = engine.handle(asked);
                 if status {
-                    answer = answer.and_then(|report| add_daemon(report, since, &maillog));
+                    answer = answer.and_then(|report| add_daemon(report, since, engine, &maillog));
                 }
                 let done = answer.is_ok() && engine.plane.is_none();
                 // Whoever asked may be gone.
@@ -182,7 +167,12 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
             batch = maillog.next() => engine.read(&batch, &clock::of_the_log()),
             events = telling.next() => match events {
                 Ok(events) => for event in events {
-                    audience.refused(&refusal(engine, event));
+                    let refusal = refusal(engine, event);
+                    audience.refused(&refusal);
+                    engine.sightings.see(&refusal);
+                    if engine.news.has_readers() {
+                        engine.news.tell(News::Refused(refusal));
+                    }
                 },
                 Err(error) => {
                     tracing::warn!("refusals can no longer be told of: {error}; counters and verdicts are not touched");
@@ -211,7 +201,9 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
                 if engine.undo_overdue() == Some(Undone::GateDown) {
                     return Ok(End::GateDown);
                 }
+                engine.pulse();
             },
+            _ = count.tick() => engine.record_traffic(),
             _ = prune.tick() => engine.prune(),
             _ = sweep.tick() => {
                 maillog.tell();
@@ -322,16 +314,25 @@ impl Watched {
 fn refusal(engine: &Engine, event: Event) -> Refusal {
     Refusal {
         time: Moment::now().wall_of(event.boot_ns),
-        verdict: views::verdict(event.reason, event.observed),
-        reason: event.reason.name(),
+        verdict: views::verdict(event.reason, event.observed).to_owned(),
+        reason: event.reason.name().to_owned(),
         source: event.source,
+        country: event
+            .source
+            .and_then(|source| engine.countries.of_address(source))
+            .map(|country| country.to_string()),
         gate: event.gate.map(|number| views::gate_name(&engine.config, number)),
         port: event.port,
         interface: event.interface,
     }
 }
 
-fn add_daemon(report: serde_json::Value, since: Timestamp, maillog: &Maillog) -> Result<serde_json::Value, Failure> {
+fn add_daemon(
+    report: serde_json::Value,
+    since: Timestamp,
+    engine: &Engine,
+    maillog: &Maillog,
+) -> Result<serde_json::Value, Failure> {
     let mut status: Status = serde_json::from_value(report).map_err(Failure::failed)?;
     status.daemon = Some(DaemonState {
         pid: std::process::id(),
@@ -339,6 +340,10 @@ fn add_daemon(report: serde_json::Value, since: Timestamp, maillog: &Maillog) ->
     });
     status.attention.extend(maillog.attention());
     status.follow = maillog.sources();
-    status.maillog = Some(maillog.state());
+    status.maillog = Some(MaillogState {
+        lines: engine.lines,
+        offences: engine.offences,
+        ..maillog.state()
+    });
     serde_json::to_value(status).map_err(Failure::failed)
 }

@@ -1,6 +1,6 @@
 //! What is asked of an engine, as reports. Changes nothing.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
@@ -11,9 +11,10 @@ use super::{
     clock::Moment,
     engine::Engine,
     failure::Failure,
+    history::{DAY, HOUR, MINUTE},
     report::{
-        BanState, Counter, Exception, Explanation, GateState, GateVerdict, InterfaceState, KernelVerdict, List,
-        MapFill, Match, PendingState, SourceState, Status,
+        BanState, Counter, Explanation, GateState, GateVerdict, InterfaceState, KernelVerdict, MapFill, Match,
+        PendingState, SourceState, Status,
     },
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     detect::Alarm,
     ledger,
     policy::{evaluate::evaluate, intent::Ban},
-    sources::{Sources, Spec},
+    sources::{Country, Spec},
 };
 
 /// A country table older than this is worth a word: addresses change hands by some per cent a year.
@@ -34,14 +35,22 @@ const MOST_ALARMS: usize = 10;
 /// A map fuller than this is worth a word.
 const FULL_PERCENT: u64 = 90;
 
-pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
-    let config = &engine.config;
+/// Whether the gate stands, and where.
+pub(super) struct Standing {
+    pub(super) enforcing: bool,
+    pub(super) mode: &'static str,
+    pub(super) interfaces: Vec<InterfaceState>,
+    pub(super) pending: Option<PendingState>,
+    pub(super) files_differ: bool,
+    /// What is wrong with it.
+    pub(super) attention: Vec<String>,
+}
+
+pub(super) fn standing(engine: &Engine, now: Timestamp) -> Result<Standing, Failure> {
     let plane = engine.plane.as_ref();
     let attachments = plane
         .map_or(Ok(Vec::new()), Dataplane::attachments)
         .map_err(Failure::failed)?;
-    let wanted = engine.wanted_interfaces();
-    let now = Timestamp::now();
     let pending = engine.pending_state(now);
     let files_differ = engine.files_differ();
     let mut attention = unsettled(engine, pending.as_ref(), files_differ);
@@ -53,22 +62,22 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
             note: (!attachment.passed_over.is_empty()).then(|| attachment.passed_over.join("; ")),
         })
         .collect();
-    match &wanted {
+    match engine.wanted_interfaces() {
         Ok(wanted) => {
             for name in wanted {
-                if interfaces.iter().any(|known| known.name == *name) {
+                if interfaces.iter().any(|known| known.name == name) {
                     continue;
                 }
-                interfaces.push(InterfaceState {
-                    name: name.clone(),
-                    attach: "none".to_owned(),
-                    note: None,
-                });
                 if plane.is_some() {
                     attention.push(format!(
                         "{name} should be guarded and is not; it is attached as soon as it is there"
                     ));
                 }
+                interfaces.push(InterfaceState {
+                    name,
+                    attach: "none".to_owned(),
+                    note: None,
+                });
             }
         }
         Err(failure) => attention.push(failure.to_string()),
@@ -94,6 +103,48 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
     };
     let guarded = !interfaces.is_empty() && interfaces.iter().all(|interface| interface.attach != "none");
     let enforcing = plane.is_some() && guarded && !all_observe;
+    if plane.is_none() {
+        attention.insert(
+            0,
+            "nothing is loaded, and nothing is refused: start the daemon (`systemctl start smtpgate`, or `smtpgate run`), \
+             or put the gate up alone with `smtpgate load`"
+                .to_owned(),
+        );
+    } else if interfaces.is_empty() {
+        attention.insert(
+            0,
+            "no interface is guarded: name them in the configuration's `interfaces`".to_owned(),
+        );
+    } else if all_observe {
+        attention.insert(
+            0,
+            "every gate only observes, and lets pass what it would refuse; to enforce, take mode = \"observe\" out of the \
+             configuration (or --observe from the command), and `smtpgate reload`"
+                .to_owned(),
+        );
+    }
+    Ok(Standing {
+        enforcing,
+        mode,
+        interfaces,
+        pending,
+        files_differ,
+        attention,
+    })
+}
+
+pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
+    let config = &engine.config;
+    let plane = engine.plane.as_ref();
+    let now = Timestamp::now();
+    let Standing {
+        enforcing,
+        mode,
+        interfaces,
+        pending,
+        files_differ,
+        mut attention,
+    } = standing(engine, now)?;
 
     let mut maps = Vec::new();
     let mut kernel_bytes = 0;
@@ -129,10 +180,18 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
         ));
     }
 
+    if let Some(why) = engine.history.failing() {
+        attention.push(format!("what is counted cannot be recorded: {why}"));
+    }
+
     let recent = |alarm: &&Alarm| now.duration_since(alarm.at) < ALARMED;
     let alarms = engine.alarms.all().iter().rev().filter(recent).take(MOST_ALARMS);
     attention.extend(alarms.map(|alarm| format!("alarm at {:.0}: {}", alarm.at, alarm.text)));
 
+    let mut bans_by_rule: BTreeMap<String, u64> = BTreeMap::new();
+    for ban in engine.bans.values().filter(|ban| in_force(ban, now)) {
+        *bans_by_rule.entry(rule(ban).to_owned()).or_default() += 1;
+    }
     Ok(Status {
         enforcing,
         mode: mode.to_owned(),
@@ -140,11 +199,15 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
         daemon: None,
         gates: gates(config),
         interfaces,
+        up_since: plane.map(Dataplane::since).transpose().map_err(Failure::failed)?,
         counters: counters(engine)?,
+        traffic: engine.spans(&[MINUTE, HOUR, DAY], now)?,
         maps,
         kernel_bytes,
-        sources: sources(config, &engine.assembled),
-        bans: engine.bans.values().filter(|ban| in_force(ban, now)).count() as u64,
+        sources: sources(config, &engine.assembled, now),
+        bans: bans_by_rule.values().sum(),
+        bans_by_rule,
+        drift: engine.drift,
         follow: Vec::new(),
         maillog: None,
         pending,
@@ -268,7 +331,7 @@ pub(super) fn gates(config: &Config) -> Vec<GateState> {
         .collect()
 }
 
-pub(super) fn sources(config: &Config, assembled: &Assembled) -> Vec<SourceState> {
+pub(super) fn sources(config: &Config, assembled: &Assembled, now: Timestamp) -> Vec<SourceState> {
     assembled
         .listed
         .iter()
@@ -277,6 +340,10 @@ pub(super) fn sources(config: &Config, assembled: &Assembled) -> Vec<SourceState
             spec: resolved.spec.to_string(),
             origin: resolved.origin.clone(),
             date: resolved.date.map(day),
+            age_seconds: resolved
+                .date
+                .map(|date| u64::try_from(now.duration_since(date).as_secs()).unwrap_or_default()),
+            last_good: resolved.last_good,
             prefixes: resolved.prefixes.len() as u64,
             warning: resolved.warning.clone(),
         })
@@ -287,37 +354,21 @@ pub(super) fn day(date: Timestamp) -> String {
     date.strftime("%F").to_string()
 }
 
-pub(super) fn list(engine: &Engine) -> Result<List, Failure> {
-    let now = Timestamp::now();
-    let mut bans = Vec::new();
-    for ban in engine.bans.values().filter(|ban| in_force(ban, now)) {
-        bans.push(state(ban, Vec::new()));
-    }
-    bans.sort_by_key(|ban| std::cmp::Reverse(ban.since));
-    let exceptions = engine
-        .assembled
-        .exceptions
-        .iter()
-        .map(|exception| Exception {
-            prefix: exception.prefix,
-            gate: exception.gate.clone(),
-            since: exception.since,
-            note: exception.note.clone(),
-        })
-        .collect();
-    Ok(List { bans, exceptions })
-}
-
-fn in_force(ban: &ledger::Ban, now: Timestamp) -> bool {
+pub(super) fn in_force(ban: &ledger::Ban, now: Timestamp) -> bool {
     ban.until.is_none_or(|until| until > now)
 }
 
-fn state(ban: &ledger::Ban, evidence: Vec<String>) -> BanState {
+fn rule(ban: &ledger::Ban) -> &'static str {
+    ban.rule.map_or("operator", |rule| rule.name())
+}
+
+pub(super) fn state(ban: &ledger::Ban, country: Option<Country>, evidence: Vec<String>) -> BanState {
     BanState {
         prefix: ban.prefix,
+        country: country.map(|country| country.to_string()),
         since: ban.since,
         until: ban.until,
-        rule: ban.rule.map_or("operator", |rule| rule.name()).to_owned(),
+        rule: rule(ban).to_owned(),
         reason: ban.reason.clone(),
         times: ban.returns.saturating_add(1),
         evidence,
@@ -380,21 +431,10 @@ pub(super) fn explain(engine: &Engine, address: IpAddr) -> Result<Explanation, F
     });
     let mut held = Vec::new();
     for ban in engine.bans.values().filter(|ban| ban.prefix.contains(&address)) {
-        let evidence = engine
-            .ledger
-            .history(ban.prefix)
-            .map_err(Failure::failed)?
-            .into_iter()
-            .next()
-            .map_or_else(Vec::new, |record| record.evidence);
-        held.push(state(ban, evidence));
+        let country = engine.countries.of_address(ban.prefix.addr());
+        held.push(state(ban, country, evidence(engine, ban.prefix)?));
     }
-    let sources = Sources::new(&config.geoip.database, &config.paths.state);
-    let country = sources
-        .countries()
-        .ok()
-        .and_then(|table| table.country_of(address))
-        .map(|code| code.as_str().to_owned());
+    let country = engine.countries.of_address(address).map(|code| code.to_string());
     Ok(Explanation {
         address,
         country,
@@ -403,6 +443,15 @@ pub(super) fn explain(engine: &Engine, address: IpAddr) -> Result<Explanation, F
         bans: held,
         agrees,
     })
+}
+
+/// The lines that led to the last ban of a prefix.
+pub(super) fn evidence(engine: &Engine, prefix: IpNet) -> Result<Vec<String>, Failure> {
+    let history = engine.ledger.history(prefix).map_err(Failure::failed)?;
+    Ok(history
+        .into_iter()
+        .next()
+        .map_or_else(Vec::new, |record| record.evidence))
 }
 
 fn matches(engine: &Engine, address: IpAddr) -> Vec<Match> {

@@ -21,23 +21,46 @@ pub struct Count {
     pub frames: u64,
 }
 
+impl Count {
+    /// Its place in the kernel's map.
+    pub fn place(&self) -> u32 {
+        counter_index(
+            self.gate.unwrap_or(NO_GATE),
+            self.reason as u8,
+            self.family as u8,
+            self.observed,
+        )
+    }
+}
+
 /// The counters, which outlive generations and processes.
 pub(super) struct Counters {
     map: PerCpuArray<MapData, u64>,
+    id: u32,
 }
 
 impl Counters {
     pub(super) fn new(map: MapData) -> Result<Self, Error> {
+        let id = map
+            .info()
+            .map_err(Error::map(maps::COUNTERS, "ask for its number"))?
+            .id();
         let map = Map::from_map_data(map)
             .and_then(PerCpuArray::try_from)
             .map_err(Error::map(maps::COUNTERS, "use it"))?;
-        Ok(Self { map })
+        Ok(Self { map, id })
     }
 
-    /// All counts that are not zero, by gate, reason, family. Costs one system call for each counter that can be.
-    pub(super) fn read(&self) -> Result<Vec<Count>, Error> {
+    /// The kernel's number of the map, which no other gets until the machine boots again.
+    pub(super) const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The counts that are not zero, by gate, reason, family: of the first so many gates, and of what belongs to none.
+    /// Costs one system call for each counter that can be.
+    pub(super) fn read(&self, gates: u8) -> Result<Vec<Count>, Error> {
         let mut found = Vec::new();
-        for (index, mut count) in places() {
+        for (index, mut count) in places().filter(|(_, count)| count.gate.is_none_or(|gate| gate < gates)) {
             let cpus = self.map.get(&index, 0).map_err(Error::map(maps::COUNTERS, "read it"))?;
             count.frames = cpus.iter().fold(0, |sum: u64, frames| sum.wrapping_add(*frames));
             if count.frames != 0 {
@@ -96,6 +119,7 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), all);
         assert!(seen.iter().all(|index| *index < COUNTER_COUNT));
+        assert!(places().all(|(index, count)| count.place() == index));
     }
 
     #[test]

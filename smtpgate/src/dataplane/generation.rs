@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use smtpgate_common::abi::{LAYOUT, maps, programs};
+use jiff::Timestamp;
+use smtpgate_common::abi::{LAYOUT, NO_GATE, maps, programs};
 
 use super::attach::{self, AttachMode, Attachment, Hanging, hanging};
 use super::counters::{Count, Counters};
@@ -240,7 +241,25 @@ impl Dataplane {
 
     /// All counters that are not zero.
     pub fn counts(&self) -> Result<Vec<Count>, Error> {
-        self.counters.read()
+        self.counters.read(NO_GATE)
+    }
+
+    /// Those of the first `gates` gates, and of packets that belong to none: for who looks often.
+    pub fn counts_of(&self, gates: u8) -> Result<Vec<Count>, Error> {
+        self.counters.read(gates)
+    }
+
+    /// The kernel's number of the counters. They outlive generations, but not the gate.
+    pub const fn counters_id(&self) -> u32 {
+        self.counters.id()
+    }
+
+    /// Since when there is a gate: the age of the counters.
+    pub fn since(&self) -> Result<Timestamp, Error> {
+        let pin = self.counters_pin();
+        let made = fs::metadata(&pin).and_then(|meta| meta.modified());
+        let made = made.and_then(|made| Timestamp::try_from(made).map_err(std::io::Error::other));
+        made.map_err(pin_error(&pin, "ask for its age"))
     }
 
     /// The events of this generation; a new one has its own. Needs a tokio runtime.

@@ -30,7 +30,7 @@ impl AlarmKind {
 }
 
 /// Something to be told. One that goes on is told again, with what is new of it: the same kind, user and beginning.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
     /// What it is about.
     pub kind: AlarmKind,

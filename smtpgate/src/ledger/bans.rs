@@ -117,6 +117,27 @@ impl Ledger {
         })
     }
 
+    /// The bans that began since `from`, the newest first; ended and lifted ones, too.
+    pub fn bans_since(&self, from: Timestamp, most: u32) -> Result<Vec<Record>> {
+        self.read("read the bans of", |db| {
+            let since = "SELECT prefix, since, until, returns, reason, rule, origin, lifted, lines
+                           FROM bans LEFT JOIN evidence ON ban = id WHERE since >= ?1 ORDER BY since DESC, id DESC LIMIT ?2";
+            let mut query = db.prepare_cached(since)?;
+            query.query_map(params![from.as_millisecond(), most], record)?.collect()
+        })
+    }
+
+    /// How many bans began since `from`, by rule; none for an operator's.
+    pub fn bans_by_rule(&self, from: Timestamp) -> Result<Vec<(Option<String>, u64)>> {
+        self.read("read the bans of", |db| {
+            let mut query = db.prepare_cached("SELECT rule, count(*) FROM bans WHERE since >= ?1 GROUP BY rule")?;
+            let rows = query.query_map([from.as_millisecond()], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+            })?;
+            rows.collect()
+        })
+    }
+
     /// The detector's last ban of exactly this prefix, for the length of the next; none when an operator took it back.
     pub fn past(&self, prefix: IpNet) -> Result<Option<Past>> {
         self.read("read the bans of", |db| last(db, canonical(prefix)))

@@ -1,4 +1,4 @@
-//! The durable record of bans, offences, exceptions, log positions and journal cursors (SQLite).
+//! The durable record of bans, offences, exceptions, log positions, journal cursors and traffic (SQLite).
 //!
 //! One file per concern, all in one database, so that what belongs together is committed together: the offences that a
 //! stretch of log held, the bans that they led to, and the position up to which it was read. After a kill -9 the reading
@@ -16,6 +16,7 @@ mod good;
 mod offences;
 mod positions;
 mod schema;
+mod traffic;
 mod values;
 
 use std::fs::OpenOptions;
@@ -29,6 +30,8 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use bans::{Ban, Origin, Record};
 pub use error::LedgerError;
 pub use exceptions::Exception;
+pub use offences::Account;
+pub use traffic::{Fate, KEPT, Mark, Packets, Sampled, Stretch};
 
 use crate::detect::Offence;
 use crate::maillog::Reached;
@@ -104,6 +107,11 @@ impl Ledger {
                 Some(Reached::Input) | None => Ok(()),
             }
         })
+    }
+
+    /// Joins old traffic to hours and forgets what is older than [`KEPT`]. Returns how many rows went.
+    pub fn prune_traffic(&mut self, now: Timestamp) -> Result<usize> {
+        self.write("prune", |tx| traffic::prune(tx, now))
     }
 
     /// Removes offences and ended bans from before the given times: the oldest first, and not more than 10,000 of each,

@@ -1,5 +1,6 @@
 //! Offences: what the log held against whom.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -9,6 +10,21 @@ use super::values::{parsed, time};
 use super::{Ledger, Result};
 use crate::detect::Offence;
 use crate::maillog::Kind;
+
+/// A login name that offences were about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// As the client wrote it.
+    pub user: String,
+    /// How many.
+    pub offences: u64,
+    /// From how many addresses.
+    pub addresses: u64,
+    /// The first.
+    pub first: Timestamp,
+    /// The last.
+    pub last: Timestamp,
+}
 
 /// More than these are never kept: about 250 MB.
 const MOST: i64 = 1_000_000;
@@ -32,6 +48,46 @@ impl Ledger {
             query
                 .query_map(params![address.to_canonical().to_string(), most], offence)?
                 .collect()
+        })
+    }
+
+    /// Who offended against a login name, without regard to capitals; a name without `@` stands for it at any domain.
+    pub fn offenders_of(&self, user: &str) -> Result<HashSet<IpAddr>> {
+        self.read("read the offences of", |db| {
+            let of = "SELECT DISTINCT address FROM offences WHERE user = ?1 COLLATE NOCASE
+                       OR (instr(?1, '@') = 0 AND substr(user, 1, length(?1) + 1) = ?1 || '@' COLLATE NOCASE)";
+            let mut query = db.prepare_cached(of)?;
+            query
+                .query_map([user], |row| parsed(row, 0, |text| text.parse().ok()))?
+                .collect()
+        })
+    }
+
+    /// Login names that offences since `from` were about, the most first.
+    pub fn accounts_since(&self, from: Timestamp, most: u32) -> Result<Vec<Account>> {
+        self.read("read the offences of", |db| {
+            let accounts = "SELECT user, count(*), count(DISTINCT address), min(at), max(at) FROM offences
+                             WHERE at >= ?1 AND user IS NOT NULL GROUP BY user ORDER BY count(*) DESC, user LIMIT ?2";
+            let mut query = db.prepare_cached(accounts)?;
+            let rows = query.query_map(params![from.as_millisecond(), most], |row| {
+                Ok(Account {
+                    user: row.get(0)?,
+                    offences: row.get::<_, i64>(1)?.unsigned_abs(),
+                    addresses: row.get::<_, i64>(2)?.unsigned_abs(),
+                    first: time(row, 3)?,
+                    last: time(row, 4)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// How many offences there were since `from`.
+    pub fn offences_number(&self, from: Timestamp) -> Result<u64> {
+        self.read("read the offences of", |db| {
+            let number = "SELECT count(*) FROM offences WHERE at >= ?1";
+            db.query_row(number, [from.as_millisecond()], |row| row.get::<_, i64>(0))
+                .map(i64::unsigned_abs)
         })
     }
 }

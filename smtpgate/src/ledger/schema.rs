@@ -13,7 +13,7 @@ pub(super) const APPLICATION: i64 = 0x534d_5447;
 ///
 /// Times are Unix milliseconds. Prefixes and addresses are text, for people with `sqlite3`; prefixes are canonical (no
 /// host bits, always with a length), so that equal ones are equal text. `until` NULL = for ever.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE bans (
         id      INTEGER PRIMARY KEY,
@@ -78,6 +78,36 @@ pub(super) const MIGRATIONS: [&str; 3] = [
         address TEXT    PRIMARY KEY,
         login   INTEGER,
         seen    INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- What the kernel counted, in stretches of time.
+    CREATE TABLE traffic (
+        since   INTEGER NOT NULL,
+        until   INTEGER NOT NULL,
+        gate    TEXT    NOT NULL,   -- '' = no gate is known
+        verdict TEXT    NOT NULL,
+        reason  TEXT    NOT NULL,
+        family  TEXT    NOT NULL,
+        packets INTEGER NOT NULL,
+        PRIMARY KEY (until, since, gate, verdict, reason, family)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Where its counters stood at the end of the last stretch: one row.
+    CREATE TABLE mark (
+        id       INTEGER PRIMARY KEY,
+        counters TEXT    NOT NULL,  -- boot and map: others begin at 0 again
+        at       INTEGER NOT NULL,
+        totals   TEXT    NOT NULL   -- JSON: place in the map to packets
+    ) STRICT;
+
+    -- Where refusals came from that were seen one by one.
+    CREATE TABLE sampled (
+        hour    INTEGER NOT NULL,
+        country TEXT    NOT NULL,   -- '' = not known
+        network TEXT    NOT NULL,   -- '' = all that are not kept one by one
+        packets INTEGER NOT NULL,
+        PRIMARY KEY (hour, country, network)
     ) STRICT, WITHOUT ROWID;
 ",
 ];

@@ -479,3 +479,103 @@ fn ledger_keeps_good_addresses() {
         [good("2001:db8::1", at(30), at(30))]
     );
 }
+
+fn stretch(since: i64, until: i64, packets: &[(&str, u64)]) -> Stretch {
+    let fate = |reason: &str| Fate {
+        gate: (reason != "fragment").then(|| "mx".to_owned()),
+        verdict: "drop".to_owned(),
+        reason: reason.to_owned(),
+        family: "ipv4".to_owned(),
+    };
+    Stretch {
+        since: at(since),
+        until: at(until),
+        packets: packets
+            .iter()
+            .map(|(reason, packets)| (fate(reason), *packets))
+            .collect(),
+    }
+}
+
+fn mark(seconds: i64) -> Mark {
+    Mark {
+        counters: "boot/7".to_owned(),
+        at: at(seconds),
+        totals: [(3, u64::MAX)].into(),
+    }
+}
+
+#[test]
+fn ledger_traffic_is_kept_with_where_the_counters_stood() {
+    let (_folder, path, mut ledger) = fresh();
+    assert_eq!(ledger.mark().unwrap(), None);
+    let first = stretch(0, 60, &[("outside", 5), ("fragment", 1)]);
+    let second = stretch(60, 120, &[("outside", 7)]);
+    ledger.count(&first, &mark(60)).unwrap();
+    ledger.count(&second, &mark(120)).unwrap();
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.mark().unwrap(), Some(mark(120)));
+    assert_eq!(ledger.traffic(at(0), at(120)).unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(ledger.traffic(at(59), at(60)).unwrap(), [first]);
+    assert_eq!(ledger.traffic(at(60), at(999)).unwrap(), [second]);
+}
+
+#[test]
+fn ledger_old_traffic_is_joined_to_hours_and_then_forgotten() {
+    let (_folder, _path, mut ledger) = fresh();
+    let (hour, day) = (3600, 86_400);
+    // at(0) is a whole hour.
+    for minute in 0..120 {
+        let counted = stretch(minute * 60, (minute + 1) * 60, &[("outside", 1), ("banned", 2)]);
+        ledger.count(&counted, &mark(minute)).unwrap();
+    }
+    let absence = stretch(2 * hour, 9 * hour, &[("outside", 700)]);
+    ledger.count(&absence, &mark(0)).unwrap();
+    let seen = |ledger: &Ledger| ledger.traffic(at(0), at(100 * day)).unwrap();
+    let sum = |stretches: &[Stretch]| stretches.iter().flat_map(|part| part.packets.values()).sum::<u64>();
+
+    assert_eq!(ledger.prune_traffic(at(day)).unwrap(), 0, "a day is told by the minute");
+    assert_eq!(seen(&ledger).len(), 121);
+    for _ in 0..2 {
+        ledger.prune_traffic(at(2 * day)).unwrap();
+        let hours = [0, hour].map(|since| stretch(since, since + hour, &[("outside", 60), ("banned", 120)]));
+        assert_eq!(
+            seen(&ledger),
+            [hours.as_slice(), std::slice::from_ref(&absence)].concat()
+        );
+        assert_eq!(sum(&seen(&ledger)), 2 * 180 + 700);
+    }
+    ledger.prune_traffic(at(2 * day) + KEPT).unwrap();
+    assert_eq!(seen(&ledger), []);
+}
+
+#[test]
+fn ledger_sampled_networks_are_summed_and_the_small_ones_of_an_hour_joined() {
+    let (_folder, _path, mut ledger) = fresh();
+    let sampled = |country: Option<&str>, network: Option<&str>, packets| Sampled {
+        country: country.map(str::to_owned),
+        network: network.map(|network| network.parse().unwrap()),
+        packets,
+    };
+    let big = sampled(Some("RU"), Some("192.0.2.0/24"), 1000);
+    ledger.sample(std::slice::from_ref(&big), at(0)).unwrap();
+    ledger.sample(std::slice::from_ref(&big), at(10)).unwrap();
+    let small: Vec<Sampled> = (0..150)
+        .map(|n| sampled(Some("US"), Some(&format!("10.0.{n}.0/24")), 1))
+        .chain([sampled(None, None, 5)])
+        .collect();
+    ledger.sample(&small, at(20)).unwrap();
+    let before = ledger.sampled(at(0)).unwrap();
+    assert_eq!(before[0], Sampled { packets: 2000, ..big });
+    assert_eq!(before.len(), 152);
+
+    ledger.prune_traffic(at(30)).unwrap();
+    assert_eq!(ledger.sampled(at(0)).unwrap(), before, "the hour is not over");
+    ledger.prune_traffic(at(3600)).unwrap();
+    let after = ledger.sampled(at(0)).unwrap();
+    assert_eq!(after.len(), 100 + 2, "the largest, and a sum a country");
+    assert!(after.contains(&sampled(Some("US"), None, 51)), "{after:?}");
+    assert_eq!(after.iter().map(|part| part.packets).sum::<u64>(), 2000 + 150 + 5);
+    assert_eq!(ledger.sampled(at(3600)).unwrap(), []);
+}
