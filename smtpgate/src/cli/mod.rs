@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod allow;
 mod ask;
@@ -85,6 +85,11 @@ enum Verb {
     TestLog(test_log::Args),
     /// Say what this configuration would have done to a maillog: bans, alarms, and the legitimate mail it would lose
     Simulate(simulate::Args),
+}
+
+/// Verbs and options: what man pages and completions are made of.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command with this process's arguments.
