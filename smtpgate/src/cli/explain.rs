@@ -29,35 +29,34 @@ pub(super) fn run(global: &Global, output: &Output, args: &Args) -> Result<(), F
     Ok(())
 }
 
-fn text(explanation: &Explanation) -> String {
-    let country = explanation
-        .country
-        .as_ref()
-        .map(|code| format!(" ({code})"))
-        .unwrap_or_default();
-    let mut text = format!("{}{country}\n", explanation.address);
-    text.push_str(&table(
-        &explanation
-            .gates
-            .iter()
-            .map(|gate| {
-                let kernel = match &gate.kernel {
-                    None => "kernel: nothing loaded".to_owned(),
-                    Some(kernel) if kernel.verdict == gate.verdict && kernel.reason == gate.reason => {
-                        "kernel: the same".to_owned()
-                    }
-                    Some(kernel) => format!("KERNEL DIFFERS: {} {}", kernel.verdict, kernel.reason),
-                };
-                vec![
-                    gate.gate.clone(),
-                    ports(&gate.ports),
-                    gate.verdict.clone(),
-                    gate.reason.clone(),
-                    kernel,
-                ]
-            })
-            .collect::<Vec<_>>(),
-    ));
+pub(super) fn text(explanation: &Explanation) -> String {
+    let owner = explanation.owner.as_ref().map(ToString::to_string);
+    let place: Vec<String> = explanation.country.clone().into_iter().chain(owner).collect();
+    let mut text = explanation.address.to_string();
+    if !place.is_empty() {
+        text.push_str(&format!(" ({})", place.join(", ")));
+    }
+    text.push('\n');
+    let mut rows = vec![
+        ["GATE", "PORTS", "VERDICT", "REASON", "KERNEL"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(explanation.gates.iter().map(|gate| {
+        let kernel = match &gate.kernel {
+            None => "nothing loaded".to_owned(),
+            Some(kernel) if kernel.verdict == gate.verdict && kernel.reason == gate.reason => "agrees".to_owned(),
+            Some(kernel) => format!("DIFFERS: {} {}", kernel.verdict, kernel.reason),
+        };
+        vec![
+            gate.gate.clone(),
+            ports(&gate.ports),
+            gate.verdict.clone(),
+            gate.reason.clone(),
+            kernel,
+        ]
+    }));
+    text.push_str(&table(&rows));
     if explanation.matches.is_empty() {
         text.push_str("In no source and no exception.\n");
     }

@@ -176,11 +176,13 @@ impl Default for Limits {
     }
 }
 
-/// `[geoip]`: what `country:` is read from.
+/// `[geoip]`: what `country:` is read from, and who is shown as the owner of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Geoip {
     /// Which database.
     pub database: Database,
+    /// Which file names the owners of networks.
+    pub asn: OwnerDatabase,
 }
 
 /// Which country database is used.
@@ -192,6 +194,18 @@ pub enum Database {
     /// Always the built-in table.
     BuiltIn,
     /// Always this MaxMind-format file.
+    File(PathBuf),
+}
+
+/// Which file names the owners of networks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum OwnerDatabase {
+    /// The first at the usual places, if there is one.
+    #[default]
+    Auto,
+    /// Nobody is named.
+    Off,
+    /// This MaxMind-format file.
     File(PathBuf),
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tree::{Node, Place, Table, Value};
 use super::{
     Config, ConfigError, Database, Detect, Follow, Gate, Geoip, Hooks, Limits, MAX_ENTRIES, MAX_GATES, Maillog, Mode,
-    Paths, Problem, Written, duration,
+    OwnerDatabase, Paths, Problem, Written, duration,
 };
 use crate::maillog::{Kind, Pattern, Patterns};
 use crate::nearest::nearest;
@@ -16,8 +16,8 @@ use crate::sources::Spec;
 /// Who may connect to the gates that are there when no file says anything.
 pub(super) const DEFAULT_ALLOW: [&str; 2] = ["country:JP", "private"];
 
-/// All keys, by section. `gate` stands for every `[gate.NAME]`. `docs/configuration.md` tells of each.
-pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
+/// All keys, by section. `gate` stands for every `[gate.NAME]`.
+const SECTIONS: [(&str, &[&str]); 9] = [
     (
         "",
         &[
@@ -60,7 +60,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
     ("hooks", &["on_ban", "on_alarm"]),
     ("paths", &["state", "run", "pins"]),
     ("limits", &["prefixes", "bans", "headroom"]),
-    ("geoip", &["database"]),
+    ("geoip", &["asn", "database"]),
 ];
 
 /// Reads the merged tree of what was written.
@@ -739,15 +739,24 @@ impl Reader<'_> {
         let Some(section) = self.section(top, "geoip") else {
             return Geoip::default();
         };
-        let word = section.get("database").and_then(|found| match &found.node.value {
-            Value::String(text) => Some(text.as_str()),
-            _ => None,
-        });
-        let database = match word {
+        let word = |key: &str| {
+            section.get(key).and_then(|found| match &found.node.value {
+                Value::String(text) => Some(text.as_str()),
+                _ => None,
+            })
+        };
+        let database = match word("database") {
             Some("auto") => Database::Auto,
             Some("built-in") => Database::BuiltIn,
             _ => self.path(&section, "database").map_or(Database::Auto, Database::File),
         };
-        Geoip { database }
+        let asn = match word("asn") {
+            Some("auto") => OwnerDatabase::Auto,
+            Some("off") => OwnerDatabase::Off,
+            _ => self
+                .path(&section, "asn")
+                .map_or(OwnerDatabase::Auto, OwnerDatabase::File),
+        };
+        Geoip { database, asn }
     }
 }

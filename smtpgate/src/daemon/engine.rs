@@ -17,7 +17,7 @@ use super::{
     countries::Countries,
     failure::Failure,
     history::History,
-    hooks::{self, Hooks},
+    hooks::Hooks,
     listing,
     lock::Lock,
     news::Newsroom,
@@ -25,12 +25,11 @@ use super::{
     period,
     protocol::{Asked, Request},
     report::{Applied, Checked, Needs, Unloaded},
-    sandbox::Sandbox,
     sightings::Sightings,
     top, views,
 };
 use crate::{
-    config::{Config, Paths, Written},
+    config::{Config, OwnerDatabase, Paths, Written},
     dataplane::{self, Dataplane, Drift, Kernel, Removed},
     detect::{Alarms, Detector},
     ledger::{self, Ledger},
@@ -43,7 +42,7 @@ use crate::{
         sizes::Limits,
         table::GateTable,
     },
-    sources::{Resolved, Sources, host::Host},
+    sources::{OwnerFile, Resolved, Sources, host::Host, owners::Owners},
 };
 
 /// The gate with all that belongs to it.
@@ -68,9 +67,8 @@ pub struct Engine {
     /// Alarms since the start.
     pub(super) alarms: Alarms,
     pub(super) hooks: Hooks,
-    /// What the daemon has given up; none in a verb.
-    sandbox: Option<Sandbox>,
     pub(super) countries: Countries,
+    pub(super) owners: OwnerFile,
     /// Counts the generations that this engine has made; events and tokens belong to one.
     pub(super) generation: u64,
     /// Counts the configurations that came into force.
@@ -116,6 +114,7 @@ impl Engine {
             .and_then(|copy| copy.held);
         let confirming = Confirming::found(Pending::read(state), held);
         let countries = Countries::of(&config);
+        let owners = OwnerFile::new(&config.geoip.asn);
         let mut detector = Detector::new(config.detect.clone());
         let since = now
             .wall
@@ -144,8 +143,8 @@ impl Engine {
             detector,
             alarms: Alarms::default(),
             hooks: Hooks::default(),
-            sandbox: None,
             countries,
+            owners,
             generation: 0,
             revision: 0,
             drift: 0,
@@ -207,44 +206,6 @@ impl Engine {
             Request::Confirm { undo: true } => report(self.undo()?),
             Request::Unload => report(self.unload()?),
         }
-    }
-
-    /// The daemon's first act: what starts other programs is started, and all else that it will not need is given up,
-    /// before there is a second thread, which would keep it. A kernel that refuses to take it is no reason to leave the ports open.
-    pub(super) fn settle_in(&mut self) {
-        let path = self.config_path.as_deref();
-        let helper = hooks::start(path);
-        dataplane::prepare(&self.config.paths.pins);
-        let formers: Vec<Config> = self.formers().collect();
-        match Sandbox::enter([&self.config].into_iter().chain(&formers), path) {
-            Ok(sandbox) => {
-                if !sandbox.holds_files() {
-                    tracing::info!("this kernel has no landlock: files are left to the service manager");
-                }
-                self.sandbox = Some(sandbox);
-            }
-            Err(error) => tracing::warn!("this process keeps more rights than it needs: {error:#}"),
-        }
-        match helper.and_then(Hooks::by) {
-            Ok(hooks) => self.hooks = hooks,
-            Err(error) => tracing::error!(
-                "the helper cannot be started: {error}; [hooks] are not run, and when this daemon ends, the undo of a \
-                 change that waits for its confirm is left to the next one"
-            ),
-        }
-    }
-
-    /// The configurations that an undo may go back to.
-    fn formers(&self) -> impl Iterator<Item = Config> {
-        let before = match &self.confirming.pending {
-            None => InForce::read(&self.config.paths.state),
-            Some(Pending {
-                former: Former::Configuration(copy),
-                ..
-            }) => Some(*copy.clone()),
-            Some(_) => None,
-        };
-        before.and_then(|copy| copy.config().ok()).into_iter()
     }
 
     /// Puts the gate up for a daemon that starts. A change that waits already keeps its time, whatever `within` says: a
@@ -312,40 +273,23 @@ impl Engine {
                 "[paths] cannot change while the gate is up: `smtpgate unload`, then start again".to_owned(),
             ));
         }
-        self.within_reach(&config)?;
         let former = |engine: &Self| Former::Configuration(Box::new(engine.in_force()));
-        let applied = self.until_confirmed("reload", within, former, |engine| {
+        self.until_confirmed("reload", within, former, |engine| {
             let held = engine.confirming.held.take();
             engine
                 .apply(config, Strictness::Refuse)
                 .inspect_err(|_| engine.confirming.held = held)
-        })?;
-        self.hooks.reload();
-        Ok(applied)
-    }
-
-    /// # Errors
-    /// When `config` leads to files that this process has given up reading.
-    fn within_reach(&self, config: &Config) -> Result<(), Failure> {
-        let Some(sandbox) = &self.sandbox else { return Ok(()) };
-        let outside = sandbox.outside(config, self.config_path.as_deref());
-        let Some(folder) = outside.first() else { return Ok(()) };
-        Err(Failure::Usage(format!(
-            "restart needed: {}: the daemon has given up reading other folders than those that it was started for; \
-             `systemctl restart smtpgate` takes this one in, too (the gate stays up meanwhile)",
-            folder.display()
-        )))
+        })
     }
 
     /// Back to what was in force.
     pub(super) fn put_back(&mut self, copy: &InForce) -> Result<Vec<String>, Failure> {
         let overrides = std::mem::replace(&mut self.overrides, copy.overrides.clone());
         let config = copy.config().map(|config| self.overrides.over(config));
-        let applied = config
+        config
             .and_then(|config| self.apply(config, Strictness::LastGood))
-            .inspect_err(|_| self.overrides = overrides)?;
-        self.hooks.reload();
-        Ok(applied.notes)
+            .map(|applied| applied.notes)
+            .inspect_err(|_| self.overrides = overrides)
     }
 
     /// Whether the configuration's files are no longer what is in force.
@@ -367,6 +311,7 @@ impl Engine {
         let assembled = Assembled::of(&config, &sources, strictness, host()?, exceptions)?;
         let applied = self.put_in_force(config, assembled)?;
         self.countries = Countries::of(&self.config);
+        self.owners = OwnerFile::new(&self.config.geoip.asn);
         Ok(applied)
     }
 
@@ -548,6 +493,10 @@ pub fn check(config: &Config) -> Result<Checked, Failure> {
     let assembled = Assembled::of(config, &sources, Strictness::Refuse, host()?, Vec::new())?;
     let table = compile(&assembled.intent(config, Vec::new()));
     Sizes::for_table(&table, &limits(config)).map_err(Failure::usage)?;
+    let mut notes = assembled.warnings(config);
+    if let OwnerDatabase::File(path) = &config.geoip.asn {
+        notes.extend(Owners::open(path).err());
+    }
     Ok(Checked {
         gates: views::gates(config),
         sources: views::sources(config, &assembled, Timestamp::now()),
@@ -556,7 +505,7 @@ pub fn check(config: &Config) -> Result<Checked, Failure> {
             prefixes6: table.cells6.len() as u64,
             singles: table.singles.len() as u64,
         },
-        notes: assembled.warnings(config),
+        notes,
     })
 }
 

@@ -64,7 +64,7 @@ pub(super) fn period(engine: &Engine, since: Timestamp) -> Result<Period, Failur
         series: series(&stretches, since, now),
         sampled: sampled.iter().map(|part| part.packets).sum(),
         countries: by_country(sampled.iter().map(|part| (part.country.clone(), part.packets))),
-        networks: networks(&sampled),
+        networks: networks(engine, &sampled),
         accounts: accounts
             .into_iter()
             .map(|account| AccountSeen {
@@ -82,13 +82,14 @@ pub(super) fn period(engine: &Engine, since: Timestamp) -> Result<Period, Failur
     })
 }
 
-fn networks(sampled: &[crate::ledger::Sampled]) -> Vec<NetworkSeen> {
+fn networks(engine: &Engine, sampled: &[crate::ledger::Sampled]) -> Vec<NetworkSeen> {
     let mut sums: BTreeMap<IpNet, NetworkSeen> = BTreeMap::new();
     for part in sampled {
         let Some(network) = part.network else { continue };
         let seen = sums.entry(network).or_insert_with(|| NetworkSeen {
             network,
             country: part.country.clone(),
+            owner: None,
             refusals: 0,
         });
         seen.refusals += part.packets;
@@ -96,6 +97,10 @@ fn networks(sampled: &[crate::ledger::Sampled]) -> Vec<NetworkSeen> {
     let mut networks: Vec<NetworkSeen> = sums.into_values().collect();
     networks.sort_by_key(|seen| std::cmp::Reverse(seen.refusals));
     networks.truncate(NAMED as usize);
+    let owners = engine.owners.owners();
+    for seen in &mut networks {
+        seen.owner = owners.as_ref().and_then(|owners| owners.of(seen.network.addr()));
+    }
     networks
 }
 

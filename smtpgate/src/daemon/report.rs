@@ -6,7 +6,10 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Alarm, Rule};
+use crate::{
+    detect::{Alarm, Rule},
+    sources::Owner,
+};
 
 /// Answer of `status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -324,6 +327,8 @@ pub struct SourceSeen {
     pub source: IpAddr,
     /// Country, where the table has it.
     pub country: Option<String>,
+    /// Who holds its network, where there is a file that knows it.
+    pub owner: Option<Owner>,
     /// The gate of the last refusal.
     pub gate: Option<String>,
     /// The reason of the last refusal.
@@ -398,6 +403,8 @@ pub struct NetworkSeen {
     pub network: IpNet,
     /// Its country, where the table has it.
     pub country: Option<String>,
+    /// Who holds it, where there is a file that knows it.
+    pub owner: Option<Owner>,
     /// How often its sources were refused.
     pub refusals: u64,
 }
@@ -424,6 +431,8 @@ pub struct Explanation {
     pub address: IpAddr,
     /// Its country by the country table in use, where it is in one.
     pub country: Option<String>,
+    /// Who holds its network, where there is a file that knows it.
+    pub owner: Option<Owner>,
     /// By gate.
     pub gates: Vec<GateVerdict>,
     /// Every source and exception that holds the address.

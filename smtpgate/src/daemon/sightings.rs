@@ -85,6 +85,7 @@ impl Sightings {
             .map(|(source, refusals, last)| SourceSeen {
                 source,
                 country: last.country.clone(),
+                owner: None,
                 gate: last.gate.clone(),
                 reason: last.reason.clone(),
                 refusals,

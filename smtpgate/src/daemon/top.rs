@@ -9,7 +9,7 @@ use super::{
     engine::Engine,
     failure::Failure,
     history::{DAY, HOUR, MINUTE},
-    report::{BanState, Top},
+    report::{BanState, SourceSeen, Top},
     views,
 };
 
@@ -30,11 +30,20 @@ pub(super) fn top(engine: &Engine) -> Result<Top, Failure> {
         pulses: engine.pulses(),
         traffic: engine.spans(&[MINUTE, HOUR, DAY], now)?,
         sample: engine.sightings.sample(),
-        sources: engine.sightings.sources(SOURCES),
+        sources: sources(engine),
         countries: engine.sightings.countries(),
         bans_in_force: engine.bans.values().filter(|ban| views::in_force(ban, now)).count() as u64,
         bans: newest(engine, now)?,
     })
+}
+
+fn sources(engine: &Engine) -> Vec<SourceSeen> {
+    let owners = engine.owners.owners();
+    let mut sources = engine.sightings.sources(SOURCES);
+    for seen in &mut sources {
+        seen.owner = owners.as_ref().and_then(|owners| owners.of(seen.source));
+    }
+    sources
 }
 
 fn newest(engine: &Engine, now: Timestamp) -> Result<Vec<BanState>, Failure> {

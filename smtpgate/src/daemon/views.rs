@@ -173,13 +173,6 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
         }
     }
     attention.dedup();
-    if let Some((offences, bans)) = engine.ledger.waiting() {
-        attention.push(format!(
-            "{} cannot be written (disk full? the daemon's log has the error): {offences} offences and {bans} bans wait, \
-             and are tried again every second",
-            engine.ledger.path().display()
-        ));
-    }
     if engine.drift > 0 {
         attention.push(format!(
             "{} difference(s) between kernel and policy were found and repaired",
@@ -442,9 +435,11 @@ pub(super) fn explain(engine: &Engine, address: IpAddr) -> Result<Explanation, F
         held.push(state(ban, country, evidence(engine, ban.prefix)?));
     }
     let country = engine.countries.of_address(address).map(|code| code.to_string());
+    let owner = engine.owners.owners().and_then(|owners| owners.of(address));
     Ok(Explanation {
         address,
         country,
+        owner,
         gates: verdicts,
         matches: matches(engine, address),
         bans: held,

@@ -1,4 +1,4 @@
-//! Country databases at the places where geoipupdate and distributions put them.
+//! MaxMind-format databases at the places where geoipupdate and distributions put them.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,9 @@ pub(crate) const FOLDERS: [&str; 6] = [
     "/opt/GeoIP",
 ];
 
-/// What their names begin with, small letters, best first. What follows may be a month (`dbip-country-lite-2026-06.mmdb`).
-const NAMES: [&str; 8] = [
+/// What the names of country databases begin with, small letters, best first. What follows may be a month
+/// (`dbip-country-lite-2026-06.mmdb`).
+pub(super) const COUNTRIES: [&str; 8] = [
     "geoip2-country",
     "geolite2-country",
     "geoip2-enterprise",
@@ -24,8 +25,8 @@ const NAMES: [&str; 8] = [
     "geo-whois-asn-country",
 ];
 
-/// The databases below `folders`, best first. A folder that is missing or cannot be read holds none.
-pub(crate) fn databases(folders: &[PathBuf]) -> Vec<PathBuf> {
+/// The databases below `folders` whose names begin with one of `names`, best first. A folder that is missing or cannot be read holds none.
+pub(super) fn databases(folders: &[PathBuf], names: &[&str]) -> Vec<PathBuf> {
     let mut found: Vec<(usize, usize, PathBuf)> = Vec::new();
     for (place, folder) in folders.iter().enumerate() {
         for path in std::fs::read_dir(folder)
@@ -34,7 +35,7 @@ pub(crate) fn databases(folders: &[PathBuf]) -> Vec<PathBuf> {
             .flatten()
             .map(|entry| entry.path())
         {
-            if let Some(rank) = rank(&path) {
+            if let Some(rank) = rank(&path, names) {
                 found.push((rank, place, path));
             }
         }
@@ -45,12 +46,12 @@ pub(crate) fn databases(folders: &[PathBuf]) -> Vec<PathBuf> {
     found.into_iter().map(|(_, _, path)| path).collect()
 }
 
-fn rank(path: &Path) -> Option<usize> {
+fn rank(path: &Path, names: &[&str]) -> Option<usize> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let stem = name.strip_suffix(".mmdb")?;
     // The single-family files of ip-location-db would shut out the other family.
     let whole = !stem.ends_with("-ipv4") && !stem.ends_with("-ipv6");
-    NAMES.iter().position(|known| whole && stem.starts_with(known))
+    names.iter().position(|known| whole && stem.starts_with(known))
 }
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let found = databases(&folders);
+        let found = databases(&folders, &COUNTRIES);
         let names: Vec<_> = found
             .iter()
             .map(|path| path.strip_prefix(root.path()).unwrap().to_str().unwrap())

@@ -20,6 +20,7 @@ mod last_good;
 pub mod list;
 pub mod mmdb;
 pub mod net;
+pub mod owners;
 pub mod packed;
 pub mod ranges;
 pub mod spec;
@@ -41,6 +42,7 @@ use ranges::{Coverage, Ranges};
 use table::CountryTable;
 
 pub use country::Country;
+pub use owners::{Owner, OwnerFile};
 pub use spec::Spec;
 
 /// RFC 1918, unique local (RFC 4193), link-local (RFC 3927, RFC 4291).
@@ -99,11 +101,6 @@ pub struct Sources {
     folders: Vec<PathBuf>,
     last_good: LastGood,
     countries: OnceLock<Result<CountryTable, String>>,
-}
-
-/// Where country databases are looked for when the configuration names none.
-pub fn geoip_folders() -> impl Iterator<Item = &'static str> {
-    find::FOLDERS.into_iter()
 }
 
 impl Sources {
@@ -215,7 +212,7 @@ impl Sources {
                 };
                 let built_in = builtin::table()?;
                 let mut newest: Option<mmdb::Database> = None;
-                for path in find::databases(&self.folders) {
+                for path in find::databases(&self.folders, &find::COUNTRIES) {
                     let found = mmdb::Database::open(&path).map_err(advice)?;
                     if newest.as_ref().is_none_or(|newest| found.date() > newest.date()) {
                         newest = Some(found);

@@ -132,7 +132,11 @@ fn encode(value: &Value, bytes: &mut Vec<u8>) {
     let control = |kind: u8, size: usize| kind << 5 | u8::try_from(size).ok().filter(|size| *size < 29).unwrap();
     match value {
         Text(text) => {
-            bytes.push(control(2, text.len()));
+            // Sizes from 29 on are told by a byte of their own, less 29.
+            match text.len().checked_sub(29) {
+                None => bytes.push(control(2, text.len())),
+                Some(more) => bytes.extend([2 << 5 | 29, u8::try_from(more).unwrap()]),
+            }
             bytes.extend(text.as_bytes());
         }
         Number(number) => {
