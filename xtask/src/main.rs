@@ -6,7 +6,6 @@ mod bpf_object;
 mod demo;
 mod ebpf;
 mod geo;
-mod package;
 mod run;
 mod test;
 mod tools;
@@ -38,7 +37,6 @@ enum Task {
     VerifyEbpf,
     /// Rebuild the built-in country table from the registries' data
     Geo(geo::Args),
-    Package(package::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,7 +49,6 @@ fn main() -> ExitCode {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),
-        Task::Package(args) => package::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

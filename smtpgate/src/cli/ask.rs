@@ -1,5 +1,7 @@
 //! A request to the daemon, or to an engine of our own when no daemon runs.
 
+use std::path::Path;
+
 use serde::de::DeserializeOwned;
 
 use super::{Global, confirm};
@@ -20,6 +22,15 @@ pub(super) fn ask<R: DeserializeOwned>(global: &Global, asked: impl Into<Asked>)
     if asked.confirm.is_some() {
         confirm::leave_guard(global);
     }
+    read(answer)
+}
+
+/// Has it answered by the daemon of this `run` folder alone; none where none runs.
+pub(super) fn daemon<R: DeserializeOwned>(run: &Path, asked: &Asked) -> Result<Option<R>, Failure> {
+    client::ask(run, asked)?.map(read).transpose()
+}
+
+fn read<R: DeserializeOwned>(answer: serde_json::Value) -> Result<R, Failure> {
     serde_json::from_value(answer).map_err(|error| {
         Failure::Failed(format!(
             "the daemon's answer is not understood ({error}): is it of another version? Restart it"

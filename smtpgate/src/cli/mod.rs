@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 mod allow;
 mod ask;
@@ -13,7 +13,6 @@ mod ban;
 mod check;
 mod confirm;
 mod explain;
-mod helper;
 mod list;
 mod load;
 mod output;
@@ -22,9 +21,10 @@ mod simulate;
 mod since;
 mod status;
 mod test_log;
+mod top;
 mod watch;
 
-use crate::{daemon::hooks, sources::builtin};
+use crate::sources::builtin;
 use output::Output;
 
 const AFTER_HELP: &str = "\
@@ -64,6 +64,8 @@ enum Verb {
     List(list::Args),
     /// Tell what happens as it happens: refusals, bans, alarms
     Watch(watch::Args),
+    /// What is refused now, by whom, and who was banned, on a screen that lives; with keys to ban, unban and explain
+    Top(top::Args),
     /// Say for one address which rule decides, at each gate, and whether the kernel agrees
     Explain(explain::Args),
     /// Refuse an address or prefix at every gate
@@ -86,14 +88,6 @@ enum Verb {
     TestLog(test_log::Args),
     /// Say what this configuration would have done to a maillog: bans, alarms, and the legitimate mail it would lose
     Simulate(simulate::Args),
-    /// Run the programs of [hooks] for what the daemon tells on standard input
-    #[command(hide = true, name = hooks::VERB)]
-    Helper,
-}
-
-/// Verbs and options: what man pages and completions are made of.
-pub fn command() -> clap::Command {
-    Arguments::command()
 }
 
 /// Runs the command with this process's arguments.
@@ -106,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Check => check::run(global, &output),
         Verb::Status => status::run(global, &output),
         Verb::List(args) => list::run(global, &output, args),
+        Verb::Top(args) => top::run(global, &output, &args),
         Verb::Watch(args) => watch::run(global, &output, &args),
         Verb::Explain(args) => explain::run(global, &output, &args),
         Verb::Ban(args) => ban::ban(global, &output, args),
@@ -118,7 +113,6 @@ pub fn main() -> ExitCode {
         Verb::Unload => load::unload(global, &output),
         Verb::TestLog(args) => test_log::run(global, &output, &args),
         Verb::Simulate(args) => simulate::run(global, &output, &args),
-        Verb::Helper => helper::run(global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

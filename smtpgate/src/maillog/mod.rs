@@ -47,7 +47,7 @@ pub use batch::{Batch, Cursor, Reached};
 pub use event::{Daemon, Event, Kind, Session, Step};
 pub use follow::{Position, lines::Lines};
 pub use open::open;
-pub use parse::{parse, time};
+pub use parse::{message, parse, time};
 pub use pattern::{Pattern, Patterns};
 pub use queue::{Batches, Lag};
 pub use reader::Reader;

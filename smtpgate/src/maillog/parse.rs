@@ -95,6 +95,12 @@ pub fn time(line: &[u8]) -> Option<super::LogTime<'_>> {
     header::parse(line).map(|header| header.time)
 }
 
+/// What any line that has a header says behind it.
+pub fn message(line: &str) -> Option<&str> {
+    let header = header::parse(line.as_bytes())?;
+    std::str::from_utf8(header.message).ok()
+}
+
 /// Host and process. Neither is a client's to choose.
 fn session(header: &Header<'_>) -> Option<u64> {
     let pid = header.pid?.to_le_bytes();

@@ -11,4 +11,5 @@ pub mod netns;
 pub mod probe;
 pub mod root;
 pub mod smtp;
+pub mod terminal;
 mod wire;
