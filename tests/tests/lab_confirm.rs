@@ -52,7 +52,12 @@ fn lab_confirm_a_reload_that_nobody_confirms_is_undone_daemon_or_none() {
         verb(&gate, &["reload", "--confirm", "6s"]);
         assert!(!answered(tokyo, wanted), "{end}: the change is in force");
         let status = gate.json(&["status"]).unwrap();
-        assert_eq!(status["pending"]["what"], "reload", "{status:#}");
+        assert_eq!(
+            status["pending"]["what"],
+            "reload",
+            "{end}: {status:#}\n{}",
+            gate.said()
+        );
         let second = gate.cli(&["allow", "192.0.2.1"]).unwrap();
         assert_eq!(second.status.code(), Some(1), "{end}: a second change");
         assert!(String::from_utf8_lossy(&second.stderr).contains("waits for its confirm"));
@@ -92,6 +97,11 @@ fn lab_confirm_bans_exceptions_and_first_loads_are_undone_or_kept() {
     verb(&gate, &["load", "--confirm", "3s"]);
     assert!(!answered(russia, foreign), "loaded");
     becomes(russia, foreign, true, "a load without daemon");
+
+    gate.start_with(&["--confirm", "4s"]).unwrap();
+    gate.kill().unwrap();
+    assert!(!answered(russia, foreign), "the gate outlives its daemon");
+    becomes(russia, foreign, true, "a first start whose daemon was killed");
 
     gate.start().unwrap();
     verb(&gate, &["ban", "133.11.0.0/16", "--confirm", "3s"]);

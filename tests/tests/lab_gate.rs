@@ -55,6 +55,24 @@ fn guess(smtp: &mut Smtp, count: u32) {
     }
 }
 
+/// One more wrong password, for which the guesser is banned. Postfix writes its line before it answers the client, so the
+/// cut may be faster than the answer. Returns whether it was.
+fn last_guess(smtp: &mut Smtp) -> bool {
+    match smtp.auth_plain(USERS[0], "wrong") {
+        Ok(said) => {
+            assert_eq!(said.code, 535);
+            false
+        }
+        Err(error) => {
+            let reset = error.downcast_ref::<io::Error>().is_some_and(|error| {
+                matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+            });
+            assert!(reset, "{error:#}");
+            true
+        }
+    }
+}
+
 /// The lines of the maillog beyond the first `known`.
 fn new_lines(host: &MailHost, known: usize) -> Vec<String> {
     host.read_maillog()
@@ -139,9 +157,12 @@ fn lab_gate_bans_a_guesser_at_the_fifth_try_cuts_it_off_and_forgives_after_banti
                 "{guesser}: cut after four tries"
             );
             assert_eq!(talk.say("NOOP").unwrap().code, 250);
-            guess(&mut talk, 1);
+            let cut = last_guess(&mut talk);
             let fifth = Instant::now();
             for (connection, smtp) in [("talking", &mut talk), ("idle", &mut idle)] {
+                if cut && connection == "talking" {
+                    continue;
+                }
                 let end = smtp.ended(PATIENCE).unwrap();
                 assert!(
                     matches!(end, Some(Err(_))),

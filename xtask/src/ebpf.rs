@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::bpf_object;
+use crate::tools::{pinned, sysroot, workspace};
 
 /// The linker that fits the LLVM of the pinned toolchain.
 const LINKER_VERSION: &str = "0.10.1";
@@ -22,15 +23,9 @@ const TARGET: &str = "bpfel-unknown-none";
 /// Where the committed object lies.
 const COMMITTED: &str = "smtpgate/data/smtpgate.bpf.o";
 
-/// The workspace's folder.
-fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
-}
-
 /// Path of the committed object.
 pub(crate) fn committed() -> PathBuf {
-    root().join(COMMITTED)
+    workspace().join(COMMITTED)
 }
 
 /// What to do with the source.
@@ -48,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let object = build()?;
     let path = committed();
-    fs::create_dir_all(path.parent().unwrap_or(root()))?;
+    fs::create_dir_all(path.parent().unwrap_or(workspace()))?;
     fs::write(&path, &object).with_context(|| format!("cannot write {}", path.display()))?;
     print!("{}", bpf_object::summary(&object)?);
     println!("written: {COMMITTED}");
@@ -57,11 +52,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Builds the kernel program and gives the object as it is committed.
 pub(crate) fn build() -> Result<Vec<u8>> {
-    ensure_linker()?;
+    let linker = pinned("bpf-linker", LINKER_VERSION)?;
     let mut cargo = kernel_cargo("build")?;
     cargo.arg("--release");
+    cargo.env("PATH", path_with(linker.parent().unwrap_or(workspace()))?);
     status(&mut cargo)?;
-    let path = root().join("target/ebpf").join(TARGET).join("release/smtpgate-ebpf");
+    let path = workspace()
+        .join("target/ebpf")
+        .join(TARGET)
+        .join("release/smtpgate-ebpf");
     let object = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     bpf_object::strip(&object)
 }
@@ -77,7 +76,7 @@ pub(crate) fn clippy() -> Result<()> {
 fn kernel_cargo(verb: &str) -> Result<Command> {
     ensure_source()?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root()).arg(verb);
+    cargo.current_dir(workspace()).arg(verb);
     cargo.args([
         "--package",
         "smtpgate-ebpf",
@@ -90,7 +89,6 @@ fn kernel_cargo(verb: &str) -> Result<Command> {
     // compiler is the pinned stable one all the same.
     cargo.args(["-Z", "build-std=core"]).env("RUSTC_BOOTSTRAP", "1");
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags()?);
-    cargo.env("PATH", path_with(&tools().join("bin"))?);
     Ok(cargo)
 }
 
@@ -108,7 +106,7 @@ fn rustflags() -> Result<OsString> {
         "-Cdebuginfo=2".into(),
         "-Clink-arg=--btf".into(),
     ];
-    for (from, to) in [(root(), "smtpgate"), (&cargo_home, "cargo"), (&sysroot()?, "rust")] {
+    for (from, to) in [(workspace(), "smtpgate"), (&cargo_home, "cargo"), (&sysroot()?, "rust")] {
         let mut flag = OsString::from("--remap-path-prefix=");
         flag.push(from);
         flag.push("=");
@@ -116,19 +114,6 @@ fn rustflags() -> Result<OsString> {
         flags.push(flag);
     }
     Ok(flags.join("\x1f".as_ref()))
-}
-
-/// The toolchain's folder.
-fn sysroot() -> Result<PathBuf> {
-    let mut rustc = Command::new("rustc");
-    Ok(output(rustc.current_dir(root()).args(["--print", "sysroot"]))?
-        .trim()
-        .into())
-}
-
-/// Tools that the project installed for itself.
-fn tools() -> PathBuf {
-    root().join("target/tools")
 }
 
 fn path_with(first: &Path) -> Result<OsString> {
@@ -144,43 +129,10 @@ fn ensure_source() -> Result<()> {
     }
     status(
         Command::new("rustup")
-            .current_dir(root())
+            .current_dir(workspace())
             .args(["component", "add", "rust-src"]),
     )
     .context("the kernel program needs the source of core: rustup component add rust-src")
-}
-
-/// The pinned linker, under `target/` only.
-fn ensure_linker() -> Result<()> {
-    let linker = tools().join("bin/bpf-linker");
-    if linker.exists()
-        && output(Command::new(&linker).arg("--version"))?.trim() == format!("bpf-linker {LINKER_VERSION}")
-    {
-        return Ok(());
-    }
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root()).args([
-        "install",
-        "bpf-linker",
-        "--version",
-        LINKER_VERSION,
-        "--locked",
-        "--force",
-    ]);
-    cargo.arg("--root").arg(tools());
-    status(&mut cargo).context("the kernel program needs its linker")
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let out = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    if !out.status.success() {
-        bail!(
-            "{command:?}: {}: {}",
-            out.status,
-            String::from_utf8_lossy(&out.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8(out.stdout)?)
 }
 
 fn status(command: &mut Command) -> Result<()> {

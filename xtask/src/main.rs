@@ -6,6 +6,7 @@ mod bpf_object;
 mod demo;
 mod ebpf;
 mod geo;
+mod package;
 mod run;
 mod test;
 mod tools;
@@ -37,6 +38,7 @@ enum Task {
     VerifyEbpf,
     /// Rebuild the built-in country table from the registries' data
     Geo(geo::Args),
+    Package(package::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),
+        Task::Package(args) => package::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -34,6 +34,9 @@ pub(crate) const KERNELS: &[Tool] = &[
     ("ldd", "libc-bin"),
 ];
 
+/// What links the packages' binary. A compiler for musl, since SQLite and zstd are C.
+pub(crate) const PACKAGES: &[Tool] = &[("musl-gcc", "musl-tools"), ("strip", "binutils")];
+
 /// The workspace's folder.
 pub(crate) fn workspace() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -50,6 +53,43 @@ pub(crate) fn cargo(verb: &str) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace()).arg(verb);
     cargo
+}
+
+/// The toolchain's folder.
+pub(crate) fn sysroot() -> Result<PathBuf> {
+    let mut rustc = Command::new("rustc");
+    let out = rustc
+        .current_dir(workspace())
+        .args(["--print", "sysroot"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("rustc: cannot be started")?;
+    if !out.status.success() {
+        bail!("rustc --print sysroot: {}", out.status);
+    }
+    Ok(String::from_utf8(out.stdout)?.trim().into())
+}
+
+/// Brings the standard library for a target, if it is not there.
+pub(crate) fn rust_target(triple: &str) -> Result<()> {
+    if sysroot()?.join("lib/rustlib").join(triple).join("lib").exists() {
+        return Ok(());
+    }
+    succeed(
+        Command::new("rustup")
+            .current_dir(workspace())
+            .args(["target", "add", triple]),
+    )
+}
+
+/// A program of crates.io in exactly this version, installed under `target/tools` and nowhere else.
+pub(crate) fn pinned(name: &str, version: &str) -> Result<PathBuf> {
+    let root = workspace().join("target/tools");
+    let mut install = cargo("install");
+    install.args(["--quiet", "--locked", name, "--version", version, "--root"]);
+    // Does nothing, and asks nobody, when it is there in this version.
+    succeed(install.arg(&root)).with_context(|| format!("{name} {version} is needed"))?;
+    Ok(root.join("bin").join(name))
 }
 
 /// Runs it to its end; anything but success is an error that names it.

@@ -1,8 +1,8 @@
 //! `smtpgate confirm`: keep a change made with `--confirm`, or take it back; and the guard, which takes it back when no
 //! daemon is there to do it.
 //!
-//! The guard is a process of its own that the verb leaves behind: in a session of its own, so that neither the end of the
-//! terminal nor that of the daemon's service takes it along. It sleeps until the time is over, gives the daemon a few
+//! The guard is a process of its own that the verb leaves behind: in a session of its own, so that the end of the terminal
+//! does not take it along. Of `run` it is the daemon's helper (`helper.rs`). It sleeps until the time is over, gives the daemon a few
 //! seconds, and then asks for the undo as `smtpgate confirm --undo` does, daemon or none. Of a reboot nothing remains
 //! but the file: no gate is loaded then, and the daemon that starts undoes the change before it loads anything.
 
@@ -98,15 +98,21 @@ fn start(config: Option<&Path>, since: Timestamp) -> std::io::Result<()> {
     if let Some(config) = config {
         command.arg("--config").arg(std::path::absolute(config)?);
     }
-    let mut guard = command
+    command
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()?;
-    // Of `run` it is a child for long, and is to leave no zombie.
-    std::thread::spawn(move || guard.wait());
-    Ok(())
+        .spawn()
+        .map(drop)
+}
+
+/// Is the guard of the change that waits now; returns when none does.
+pub(super) fn guard_what_waits(global: &Global) -> Result<(), Failure> {
+    match Pending::read(&Paths::peek(global.config.as_deref()).state) {
+        Some(pending) => guard(global, pending.since),
+        None => Ok(()),
+    }
 }
 
 fn guard(global: &Global, since: Timestamp) -> Result<(), Failure> {

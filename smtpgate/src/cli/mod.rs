@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod allow;
 mod ask;
@@ -13,6 +13,7 @@ mod ban;
 mod check;
 mod confirm;
 mod explain;
+mod helper;
 mod list;
 mod load;
 mod output;
@@ -24,7 +25,7 @@ mod test_log;
 mod top;
 mod watch;
 
-use crate::sources::builtin;
+use crate::{daemon::hooks, sources::builtin};
 use output::Output;
 
 const AFTER_HELP: &str = "\
@@ -88,6 +89,14 @@ enum Verb {
     TestLog(test_log::Args),
     /// Say what this configuration would have done to a maillog: bans, alarms, and the legitimate mail it would lose
     Simulate(simulate::Args),
+    /// Run the programs of [hooks] for what the daemon tells on standard input
+    #[command(hide = true, name = hooks::VERB)]
+    Helper,
+}
+
+/// Verbs and options: what man pages and completions are made of.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command with this process's arguments.
@@ -113,6 +122,7 @@ pub fn main() -> ExitCode {
         Verb::Unload => load::unload(global, &output),
         Verb::TestLog(args) => test_log::run(global, &output, &args),
         Verb::Simulate(args) => simulate::run(global, &output, &args),
+        Verb::Helper => helper::run(global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,10 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use super::{
-    Global, Output,
-    confirm::{Within, leave_guard},
-};
+use super::{Global, Output, confirm::Within};
 use crate::daemon::{
     confirm::at_start,
     engine::Engine,
@@ -30,13 +27,18 @@ pub(super) struct Args {
     within: Within,
 }
 
-pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
+/// What happens goes to standard error.
+pub(super) fn log() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .try_init();
+}
+
+pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
+    log();
     let given = Overrides {
         interfaces: args.interfaces,
         observe: args.observe,
@@ -45,7 +47,6 @@ pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let mut teller = Teller {
         output: Output::new(global.json),
         refusals: args.ephemeral,
-        guarded: args.within.time().is_some().then(|| global.clone()),
     };
     let engine = Engine::open(config, overrides, global.config.clone())?;
     match service::run(engine, args.ephemeral, args.within.time(), &mut teller)? {
@@ -61,17 +62,12 @@ pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
 struct Teller {
     output: Output,
     refusals: bool,
-    /// Where a guard is to be left behind.
-    guarded: Option<Global>,
 }
 
 impl Audience for Teller {
     fn ready(&mut self, applied: &Applied) {
         for note in &applied.notes {
             tracing::warn!("{note}");
-        }
-        if let Some(global) = &self.guarded {
-            leave_guard(global);
         }
         let mut stdout = io::stdout().lock();
         let _ = writeln!(stdout, "ready");

@@ -16,8 +16,8 @@ use crate::sources::Spec;
 /// Who may connect to the gates that are there when no file says anything.
 pub(super) const DEFAULT_ALLOW: [&str; 2] = ["country:JP", "private"];
 
-/// All keys, by section. `gate` stands for every `[gate.NAME]`.
-const SECTIONS: [(&str, &[&str]); 9] = [
+/// All keys, by section. `gate` stands for every `[gate.NAME]`. `docs/configuration.md` tells of each.
+pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
     (
         "",
         &[

@@ -617,3 +617,83 @@ weight = 5
         }
     }
 }
+
+/// What the page on the configuration says of each section: its keys, each with its default where it has one.
+fn documented() -> Vec<(&'static str, Vec<(String, Option<String>)>)> {
+    let page = include_str!("../../../docs/configuration.md");
+    let keys_between = |from: &str, to: &str| {
+        let (_, behind) = page
+            .split_once(from)
+            .unwrap_or_else(|| panic!("the page has no `{from}`"));
+        let (part, _) = behind
+            .split_once(to)
+            .unwrap_or_else(|| panic!("the page has no `{to}`"));
+        let terms = part
+            .lines()
+            .filter_map(|line| line.strip_prefix("- `")?.strip_suffix("`\\"));
+        terms
+            .map(|term| match term.split_once("` = `") {
+                Some((key, default)) => (key.to_owned(), Some(default.to_owned())),
+                None => (term.to_owned(), None),
+            })
+            .collect()
+    };
+    let places = [
+        ("", "\n## Top of the file\n"),
+        ("gate", "\n## Gates\n"),
+        ("maillog", "\n## Maillog\n"),
+        ("maillog.pattern", "\n`[[maillog.pattern]]` adds"),
+        ("detect", "\n## Detect\n"),
+        ("hooks", "\n## Hooks\n"),
+        ("geoip", "\n## GeoIP\n"),
+        ("paths", "\n## Paths\n"),
+        ("limits", "\n## Limits\n"),
+        ("end", "\n## Example\n"),
+    ];
+    places
+        .windows(2)
+        .map(|pair| (pair[0].0, keys_between(pair[0].1, pair[1].1)))
+        .collect()
+}
+
+#[test]
+fn config_page_names_every_key_and_no_other() {
+    let page = documented();
+    let sections: Vec<&str> = read::SECTIONS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.is_empty())
+        .collect();
+    for (section, keys) in read::SECTIONS {
+        let (_, told) = page
+            .iter()
+            .find(|(name, _)| *name == section)
+            .unwrap_or_else(|| panic!("docs/configuration.md says nothing of [{section}]"));
+        let mut told: Vec<&str> = told.iter().map(|(key, _)| key.as_str()).collect();
+        let mut keys: Vec<&str> = keys.iter().copied().filter(|key| !sections.contains(key)).collect();
+        told.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(told, keys, "docs/configuration.md on [{section}]");
+    }
+}
+
+#[test]
+fn config_page_tells_the_true_defaults() {
+    let mut text = String::new();
+    for (section, keys) in documented() {
+        if !matches!(section, "" | "gate" | "maillog.pattern") {
+            text.push_str(&format!("[{section}]\n"));
+        }
+        for (key, default) in keys {
+            if let Some(default) = default {
+                text.push_str(&format!("{key} = {default}\n"));
+            }
+        }
+    }
+    let without = |config: Config| Config {
+        written: Written::default(),
+        ..config
+    };
+    let told = load_one(&format!("{text}{GATE}")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(without(told), without(load_one(GATE).unwrap()), "{text}");
+}

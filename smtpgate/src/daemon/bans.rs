@@ -19,9 +19,9 @@ use super::{
 use crate::{
     config::Mode,
     dataplane::{self, Cut},
-    detect::{Alarm, Detector, Known, Observed, Past},
+    detect::{Alarm, Detector, Known, Observed, Offence, Past},
     ledger::{Ban, Exception, Ledger, Origin},
-    maillog::{self, Batch},
+    maillog::{self, Batch, Reached},
     policy::{image::NotBanned, table::Single},
     sources::Country,
 };
@@ -450,23 +450,37 @@ impl Engine {
         }
         self.cut_live(&bans, arrival);
         self.readers.insert(batch.position.source().to_owned(), reader);
-        if let Err(error) = self.ledger.record(&offences, &bans, Some(&batch.position), arrival) {
-            tracing::error!("{error}; bans hold in the kernel, but a restart would not know of them");
-        }
+        self.record(offences, bans, Some(&batch.position), arrival);
     }
 
-    /// Makes the bans that had to wait.
+    /// Has the ledger record what was read, or keep it until it can.
+    fn record(&mut self, offences: Vec<Offence>, bans: Vec<Evidenced>, position: Option<&Reached>, now: Timestamp) {
+        // Once a second is often enough to try again, should each try wait for another process.
+        if self.ledger.waiting().is_none() {
+            let Err(error) = self.ledger.record(&offences, &bans, position, now) else {
+                return;
+            };
+            tracing::error!(
+                "{error}; bans hold in the kernel, and are recorded as soon as that can be: tried again every second"
+            );
+        }
+        self.ledger.keep(offences, bans, position.cloned(), now);
+    }
+
+    /// Makes the bans that had to wait, and records what had to.
     pub(super) fn tick(&mut self) {
         let now = Timestamp::now();
+        if self.ledger.waiting().is_some() {
+            // Told when it began, and by `status` while it lasts.
+            let _ = self.ledger.retry();
+        }
         let observed = self.detector.tick(now);
         let bans = self.act(observed, now);
         if bans.is_empty() {
             return;
         }
         self.cut_live(&bans, now);
-        if let Err(error) = self.ledger.record(&[], &bans, None, now) {
-            tracing::error!("{error}; bans hold in the kernel, but a restart would not know of them");
-        }
+        self.record(Vec::new(), bans, None, now);
     }
 
     /// Does what the detector has decided; returns the bans, for the ledger.

@@ -17,7 +17,7 @@ use super::{
     countries::Countries,
     failure::Failure,
     history::History,
-    hooks::Hooks,
+    hooks::{self, Hooks},
     listing,
     lock::Lock,
     news::Newsroom,
@@ -25,6 +25,7 @@ use super::{
     period,
     protocol::{Asked, Request},
     report::{Applied, Checked, Needs, Unloaded},
+    sandbox::Sandbox,
     sightings::Sightings,
     top, views,
 };
@@ -67,6 +68,8 @@ pub struct Engine {
     /// Alarms since the start.
     pub(super) alarms: Alarms,
     pub(super) hooks: Hooks,
+    /// What the daemon has given up; none in a verb.
+    sandbox: Option<Sandbox>,
     pub(super) countries: Countries,
     pub(super) owners: OwnerFile,
     /// Counts the generations that this engine has made; events and tokens belong to one.
@@ -143,6 +146,7 @@ impl Engine {
             detector,
             alarms: Alarms::default(),
             hooks: Hooks::default(),
+            sandbox: None,
             countries,
             owners,
             generation: 0,
@@ -206,6 +210,44 @@ impl Engine {
             Request::Confirm { undo: true } => report(self.undo()?),
             Request::Unload => report(self.unload()?),
         }
+    }
+
+    /// The daemon's first act: what starts other programs is started, and all else that it will not need is given up,
+    /// before there is a second thread, which would keep it. A kernel that refuses to take it is no reason to leave the ports open.
+    pub(super) fn settle_in(&mut self) {
+        let path = self.config_path.as_deref();
+        let helper = hooks::start(path);
+        dataplane::prepare(&self.config.paths.pins);
+        let formers: Vec<Config> = self.formers().collect();
+        match Sandbox::enter([&self.config].into_iter().chain(&formers), path) {
+            Ok(sandbox) => {
+                if !sandbox.holds_files() {
+                    tracing::info!("this kernel has no landlock: files are left to the service manager");
+                }
+                self.sandbox = Some(sandbox);
+            }
+            Err(error) => tracing::warn!("this process keeps more rights than it needs: {error:#}"),
+        }
+        match helper.and_then(Hooks::by) {
+            Ok(hooks) => self.hooks = hooks,
+            Err(error) => tracing::error!(
+                "the helper cannot be started: {error}; [hooks] are not run, and when this daemon ends, the undo of a \
+                 change that waits for its confirm is left to the next one"
+            ),
+        }
+    }
+
+    /// The configurations that an undo may go back to.
+    fn formers(&self) -> impl Iterator<Item = Config> {
+        let before = match &self.confirming.pending {
+            None => InForce::read(&self.config.paths.state),
+            Some(Pending {
+                former: Former::Configuration(copy),
+                ..
+            }) => Some(*copy.clone()),
+            Some(_) => None,
+        };
+        before.and_then(|copy| copy.config().ok()).into_iter()
     }
 
     /// Puts the gate up for a daemon that starts. A change that waits already keeps its time, whatever `within` says: a
@@ -273,23 +315,40 @@ impl Engine {
                 "[paths] cannot change while the gate is up: `smtpgate unload`, then start again".to_owned(),
             ));
         }
+        self.within_reach(&config)?;
         let former = |engine: &Self| Former::Configuration(Box::new(engine.in_force()));
-        self.until_confirmed("reload", within, former, |engine| {
+        let applied = self.until_confirmed("reload", within, former, |engine| {
             let held = engine.confirming.held.take();
             engine
                 .apply(config, Strictness::Refuse)
                 .inspect_err(|_| engine.confirming.held = held)
-        })
+        })?;
+        self.hooks.reload();
+        Ok(applied)
+    }
+
+    /// # Errors
+    /// When `config` leads to files that this process has given up reading.
+    fn within_reach(&self, config: &Config) -> Result<(), Failure> {
+        let Some(sandbox) = &self.sandbox else { return Ok(()) };
+        let outside = sandbox.outside(config, self.config_path.as_deref());
+        let Some(folder) = outside.first() else { return Ok(()) };
+        Err(Failure::Usage(format!(
+            "restart needed: {}: the daemon has given up reading other folders than those that it was started for; \
+             `systemctl restart smtpgate` takes this one in, too (the gate stays up meanwhile)",
+            folder.display()
+        )))
     }
 
     /// Back to what was in force.
     pub(super) fn put_back(&mut self, copy: &InForce) -> Result<Vec<String>, Failure> {
         let overrides = std::mem::replace(&mut self.overrides, copy.overrides.clone());
         let config = copy.config().map(|config| self.overrides.over(config));
-        config
+        let applied = config
             .and_then(|config| self.apply(config, Strictness::LastGood))
-            .map(|applied| applied.notes)
-            .inspect_err(|_| self.overrides = overrides)
+            .inspect_err(|_| self.overrides = overrides)?;
+        self.hooks.reload();
+        Ok(applied.notes)
     }
 
     /// Whether the configuration's files are no longer what is in force.

@@ -86,10 +86,20 @@ impl Maillog {
     }
 
     /// The next lines; waits for ever when there will be none. Nothing is lost when the wait is given up.
-    pub(super) async fn next(&mut self) -> Batch {
+    ///
+    /// # Errors
+    /// When the journal can no longer be read by this process.
+    pub(super) async fn next(&mut self) -> Result<Batch, Failure> {
         if let Some(batches) = &mut self.batches {
             if let Some(batch) = batches.next().await {
-                return batch;
+                return Ok(batch);
+            }
+            if let Log::Journal(_) = self.log {
+                return Err(Failure::Failed(
+                    "journalctl is not the one that was there at the start, which is all that this process may run: it \
+                     has to be started again, and goes on where it left off. The gate stays up"
+                        .to_owned(),
+                ));
             }
             tracing::info!("{}: the mail log has ended", names(&self.log).join(", "));
             self.batches = None;

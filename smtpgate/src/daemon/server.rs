@@ -57,14 +57,15 @@ pub(super) type Call = (Asked, oneshot::Sender<Result<serde_json::Value, Failure
 
 /// The listening socket; its file goes away with it.
 pub(super) struct Server {
-    listener: UnixListener,
+    listener: std::os::unix::net::UnixListener,
     path: PathBuf,
     peers: Peers,
     limits: Limits,
 }
 
 impl Server {
-    /// Only the holder of the lock calls this, so a socket that is there is a dead daemon's.
+    /// Only the holder of the lock calls this, so a socket that is there is a dead daemon's. It takes the right to give a
+    /// file to a group. Who connects before [`Server::serve`] waits.
     pub(super) fn bind(path: PathBuf, limits: Limits) -> io::Result<Self> {
         match fs::remove_file(&path) {
             Ok(()) => {}
@@ -72,7 +73,8 @@ impl Server {
             Err(error) => return Err(error),
         }
         let peers = Peers::of_this_host();
-        let listener = UnixListener::bind(&path)?;
+        let listener = std::os::unix::net::UnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
         if let Some(group) = peers.group() {
             std::os::unix::fs::chown(&path, None, Some(group))?;
         }
@@ -87,12 +89,16 @@ impl Server {
     }
 
     /// Serves until it is dropped.
-    pub(super) async fn serve(&self, calls: mpsc::Sender<Call>, news: Newsroom) {
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub(super) async fn serve(&self, calls: mpsc::Sender<Call>, news: Newsroom) -> io::Result<()> {
+        let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let own = Arc::new(Semaphore::new(self.limits.own_clients));
         let others = Arc::new(Semaphore::new(self.limits.other_clients));
         let large = Arc::new(Semaphore::new(self.limits.large_requests));
         loop {
-            let accepted = self.listener.accept().await;
+            let accepted = listener.accept().await;
             let (stream, peer) = match accepted.and_then(|(stream, _)| stream.peer_cred().map(|peer| (stream, peer))) {
                 Ok(accepted) => accepted,
                 Err(error) => {

@@ -71,12 +71,16 @@ pub fn run(
     confirm: Option<Duration>,
     audience: &mut dyn Audience,
 ) -> Result<End, Failure> {
+    let socket = engine.config.paths.run.join(SOCKET);
+    let server = Server::bind(socket.clone(), Limits::default())
+        .map_err(|error| Failure::Failed(format!("{}: {error}", socket.display())))?;
+    engine.settle_in();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
-    let end = runtime.block_on(serve(&mut engine, confirm, audience))?;
+    let end = runtime.block_on(serve(&mut engine, &server, confirm, audience))?;
     engine.record_traffic();
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     if ephemeral && end == End::GateStays {
@@ -86,7 +90,12 @@ pub fn run(
     Ok(end)
 }
 
-async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dyn Audience) -> Result<End, Failure> {
+async fn serve(
+    engine: &mut Engine,
+    server: &Server,
+    confirm: Option<Duration>,
+    audience: &mut dyn Audience,
+) -> Result<End, Failure> {
     let since = Timestamp::now();
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
@@ -99,9 +108,6 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
         return Ok(End::GateDown);
     }
     let applied = engine.start(confirm)?;
-    let socket = engine.config.paths.run.join(SOCKET);
-    let bound = Server::bind(socket.clone(), Limits::default());
-    let server = bound.map_err(|error| Failure::Failed(format!("{}: {error}", socket.display())))?;
     let (call, mut calls) = mpsc::channel::<Call>(64);
     let mut serving = pin!(server.serve(call, engine.news.handle()));
 
@@ -116,6 +122,7 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
     }
     audience.ready(&applied);
     let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let watchdog = sd_notify::watchdog_enabled().is_some();
 
     let mut refill = interval(Rate::EVERY);
     let mut sweep = interval(SWEEP);
@@ -148,7 +155,10 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
                 Ok(applied) => tracing::info!("reloaded: {}, {} prefixes in force", applied.how, applied.prefixes),
                 Err(failure) => tracing::error!("not reloaded, the running policy stays: {failure}"),
             },
-            () = &mut serving => return Err(Failure::Failed("the control socket closed".to_owned())),
+            ended = &mut serving => {
+                let why = ended.err().map_or_else(String::new, |error| format!(": {error}"));
+                return Err(Failure::Failed(format!("the control socket closed{why}")));
+            },
             Some((asked, reply)) = calls.recv() => {
                 let status = asked.request == Request::Status;
                 let mut answer = engine.handle(asked);
@@ -164,7 +174,7 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
                     return Ok(End::GateDown);
                 }
             },
-            batch = maillog.next() => engine.read(&batch, &clock::of_the_log()),
+            batch = maillog.next() => engine.read(&batch?, &clock::of_the_log()),
             events = telling.next() => match events {
                 Ok(events) => for event in events {
                     let refusal = refusal(engine, event);
@@ -202,6 +212,10 @@ async fn serve(engine: &mut Engine, confirm: Option<Duration>, audience: &mut dy
                     return Ok(End::GateDown);
                 }
                 engine.pulse();
+                // From here and nowhere else: a loop that no longer turns is what the watchdog is for.
+                if watchdog {
+                    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+                }
             },
             _ = count.tick() => engine.record_traffic(),
             _ = prune.tick() => engine.prune(),

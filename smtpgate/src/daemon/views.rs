@@ -173,6 +173,13 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
         }
     }
     attention.dedup();
+    if let Some((offences, bans)) = engine.ledger.waiting() {
+        attention.push(format!(
+            "{} cannot be written (disk full? the daemon's log has the error): {offences} offences and {bans} bans wait, \
+             and are tried again every second",
+            engine.ledger.path().display()
+        ));
+    }
     if engine.drift > 0 {
         attention.push(format!(
             "{} difference(s) between kernel and policy were found and repaired",

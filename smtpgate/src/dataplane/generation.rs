@@ -35,6 +35,15 @@ pub struct Dataplane {
     counters: Counters,
 }
 
+/// What [`Dataplane::install`] needs other rights for than those that suffice afterwards: the limit on locked memory, and
+/// the folder for the pins. What fails here is told by it.
+pub fn prepare(root: &Path) {
+    kernel::lift_memlock();
+    if kernel::bpffs(root).is_ok() {
+        let _ = Pins::at(root).create();
+    }
+}
+
 impl Dataplane {
     /// Makes a new generation that holds `image`, has every link under `root` run it, and removes the ones before. Where
     /// nothing is attached yet, nothing is attached by this. On an error the gate is as it was.

@@ -32,7 +32,7 @@ pub use counters::Count;
 pub use cut::{Cut, cut};
 pub use error::Error;
 pub use events::{Event, Events};
-pub use generation::{Dataplane, Removed, unload};
+pub use generation::{Dataplane, Removed, prepare, unload};
 pub use kernel::Kernel;
 pub use links::{Changes, Interface, Layer, Xdp, XdpMode, default_routes, interfaces};
 pub use live::Live;

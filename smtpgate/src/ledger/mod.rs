@@ -18,6 +18,7 @@ mod positions;
 mod schema;
 mod traffic;
 mod values;
+mod waiting;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,6 +27,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tracing::info;
+use waiting::Waiting;
 
 pub use bans::{Ban, Origin, Record};
 pub use error::LedgerError;
@@ -49,6 +52,7 @@ const PRUNED_AT_ONCE: u32 = 10_000;
 pub struct Ledger {
     db: Connection,
     path: PathBuf,
+    waiting: Waiting,
 }
 
 impl Ledger {
@@ -80,6 +84,7 @@ impl Ledger {
         Ok(Self {
             db,
             path: path.to_owned(),
+            waiting: Waiting::default(),
         })
     }
 
@@ -101,17 +106,35 @@ impl Ledger {
             offences.iter().try_for_each(|offence| offences::insert(tx, offence))?;
             bans.iter()
                 .try_for_each(|(ban, evidence)| bans::insert(tx, ban, evidence))?;
-            match position {
-                Some(Reached::File(position)) => positions::put(tx, position, now),
-                Some(Reached::Journal(cursor)) => cursors::put(tx, cursor, now),
-                Some(Reached::Input) | None => Ok(()),
-            }
+            position.map_or(Ok(()), |reached| waiting::put(tx, reached, now))
         })
     }
 
     /// Joins old traffic to hours and forgets what is older than [`KEPT`]. Returns how many rows went.
     pub fn prune_traffic(&mut self, now: Timestamp) -> Result<usize> {
         self.write("prune", |tx| traffic::prune(tx, now))
+    }
+
+    /// Keeps what [`Ledger::record`] could not commit: it is committed with the next write of whatever kind, before it. As
+    /// long as something waits, keep what follows, too. Memory is bounded: of very many, the oldest are dropped.
+    pub fn keep(
+        &mut self,
+        offences: Vec<Offence>,
+        bans: Vec<(Ban, Vec<String>)>,
+        position: Option<Reached>,
+        now: Timestamp,
+    ) {
+        self.waiting.keep(offences, bans, position, now);
+    }
+
+    /// How many offences and bans wait to be recorded; `None` when nothing does.
+    pub fn waiting(&self) -> Option<(usize, usize)> {
+        (!self.waiting.is_empty()).then(|| self.waiting.len())
+    }
+
+    /// Tries again to record what waits.
+    pub fn retry(&mut self) -> Result<()> {
+        self.write("record what waits in", |_| Ok(()))
     }
 
     /// Removes offences and ended bans from before the given times: the oldest first, and not more than 10,000 of each,
@@ -150,8 +173,17 @@ impl Ledger {
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(fail)?;
+        self.waiting.write(&tx).map_err(fail)?;
         let done = work(&tx).map_err(fail)?;
         tx.commit().map_err(fail)?;
+        if !self.waiting.is_empty() {
+            let ((offences, bans), dropped) = (self.waiting.len(), self.waiting.dropped);
+            info!(
+                "{}: written again; {offences} offences and {bans} bans had waited, {dropped} more were dropped",
+                path.display()
+            );
+            self.waiting = Waiting::default();
+        }
         Ok(done)
     }
 

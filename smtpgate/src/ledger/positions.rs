@@ -37,8 +37,10 @@ impl Ledger {
 pub(super) fn put(tx: &Transaction<'_>, position: &Position, now: Timestamp) -> rusqlite::Result<()> {
     let path = position.path.as_os_str().as_bytes();
     let now = now.as_millisecond();
+    // The order counts, also of two in one millisecond, and over a clock that is put back.
     tx.prepare_cached(
-        "INSERT OR REPLACE INTO positions (path, device, inode, offset, mark, seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO positions (path, device, inode, offset, mark, seen) VALUES (?1, ?2, ?3, ?4, ?5,
+             max(?6, (SELECT coalesce(max(seen), 0) + 1 FROM positions WHERE path = ?1)))",
     )?
     .execute(params![
         path,

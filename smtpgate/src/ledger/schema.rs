@@ -135,6 +135,8 @@ pub(super) fn prepare(db: &mut Connection, path: &Path) -> Result<()> {
             known,
         });
     }
+    // The daemon may write to no other folder, and what is sorted here is small.
+    db.pragma_update(None, "temp_store", "MEMORY").map_err(fail)?;
     db.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     db.pragma_update(None, "synchronous", "NORMAL").map_err(fail)?;
     db.pragma_update(None, "foreign_keys", true).map_err(fail)?;

@@ -230,6 +230,25 @@ fn ledger_positions_are_per_file() {
 }
 
 #[test]
+fn ledger_positions_come_in_the_order_of_their_reading() {
+    let (_folder, _, mut ledger) = fresh();
+    let mut read = Vec::new();
+    // The inodes are in no order; the clock stands still, and is put back by an hour.
+    for (inode, now) in [
+        (9, at(5)),
+        (2, at(5)),
+        (7, at(5)),
+        (1, at(5) - SignedDuration::from_hours(1)),
+        (3, at(6)),
+    ] {
+        read.push(position("/a", inode, 10));
+        let reached = Reached::File(read[read.len() - 1].clone());
+        ledger.record(&[], &[], Some(&reached), now).unwrap();
+        assert_eq!(ledger.positions().unwrap(), read);
+    }
+}
+
+#[test]
 fn ledger_cursors_are_per_journal() {
     let (_folder, _, mut ledger) = fresh();
     let mut put = |journal: &str, cursor: &str| {
@@ -272,6 +291,57 @@ fn ledger_prunes_what_is_over() {
         .query_row("SELECT count(*) FROM evidence", [], |row| row.get(0))
         .unwrap();
     assert_eq!(kept, 2, "evidence goes with its ban");
+}
+
+/// The next batch's position must not be recorded before what the one before held.
+#[test]
+fn ledger_what_could_not_be_recorded_goes_first_into_the_next_write() {
+    let (_folder, path, mut ledger) = fresh();
+    let (first, second) = (position("/a", 1, 10), position("/a", 1, 20));
+    ledger
+        .record(&[], &[], Some(&Reached::File(first.clone())), at(0))
+        .unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    ledger.db.busy_timeout(Duration::from_millis(10)).unwrap();
+    let (offences, bans) = (
+        vec![offence("192.0.2.1", 1)],
+        vec![(ban("192.0.2.1/32", 1, None), vec!["line".into()])],
+    );
+    let reached = Reached::File(second.clone());
+    ledger.record(&offences, &bans, Some(&reached), at(1)).unwrap_err();
+    assert_eq!(ledger.waiting(), None, "the caller says whether it is to be kept");
+    ledger.keep(offences, bans, Some(reached), at(1));
+    assert_eq!(ledger.waiting(), Some((1, 1)));
+    // Fails as well, and loses nothing.
+    ledger.retry().unwrap_err();
+    assert_eq!(ledger.positions().unwrap(), [first]);
+    other.execute_batch("ROLLBACK").unwrap();
+
+    // An operator lifts the ban before anything else is written: it stays lifted.
+    assert!(ledger.unban("192.0.2.1/32".parse().unwrap(), at(2)).unwrap());
+    assert_eq!(ledger.waiting(), None);
+    assert_eq!(ledger.positions().unwrap(), [second]);
+    assert_eq!(ledger.offences_since(at(0)).unwrap(), [offence("192.0.2.1", 1)]);
+    assert_eq!(ledger.live_bans(at(3)).unwrap(), []);
+    ledger.retry().unwrap();
+    assert_eq!(ledger.offences_since(at(0)).unwrap().len(), 1);
+}
+
+#[test]
+fn ledger_what_waits_is_bounded() {
+    let (_folder, _, mut ledger) = fresh();
+    for second in 0..60_000_u32 {
+        let reached = Reached::File(position("/a", 1, second.into()));
+        ledger.keep(vec![offence("192.0.2.1", second.into())], vec![], Some(reached), at(1));
+    }
+    let (waiting, _) = ledger.waiting().unwrap();
+    assert!((37_500..=50_000).contains(&waiting), "{waiting}");
+    ledger.retry().unwrap();
+    let kept = ledger.offences_since(at(0)).unwrap();
+    assert_eq!(kept.len(), waiting);
+    assert_eq!(kept.last(), Some(&offence("192.0.2.1", 59_999)), "the newest");
+    assert_eq!(ledger.positions().unwrap(), [position("/a", 1, 59_999)]);
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn is_on_path(program: &str) -> bool {
 }
 
 /// Starts to follow. `batches` is how many (up to 64 KiB each, or one entry) may wait. The thread ends, and journalctl with
-/// it, when the receiver is dropped.
+/// it, when the receiver is dropped, or journalctl may not be run.
 pub fn spawn(start: Start, batches: usize) -> io::Result<Batches> {
     let (outlet, batches) = queue(batches);
     std::thread::Builder::new()
@@ -126,6 +126,13 @@ fn follow(start: Start, outlet: &Outlet) {
         let before = reading.cursor.clone();
         let ended = reading.session();
         if outlet.is_closed() {
+            return;
+        }
+        // It was replaced by an upgrade, and a process that gave up running anything else cannot run the new one.
+        if ended
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        {
             return;
         }
         if reading.cursor != before {

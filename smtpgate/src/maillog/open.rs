@@ -5,6 +5,13 @@ use std::io::{self, BufRead, BufReader, Read};
 /// Bytes read at once.
 const BUFFER: usize = 1 << 18;
 
+/// Packers of logs that are not read.
+const OTHERS: [(&[u8], &str); 3] = [
+    (b"BZh", "bzip2"),
+    (&[0x04, 0x22, 0x4d, 0x18], "lz4"),
+    (&[0x1f, 0x9d], "compress"),
+];
+
 /// The log's own bytes, unpacked if need be; also of several packed parts one behind the other.
 pub fn open<'r>(log: impl Read + 'r) -> io::Result<Box<dyn BufRead + 'r>> {
     let mut log = BufReader::with_capacity(BUFFER, log);
@@ -15,6 +22,11 @@ pub fn open<'r>(log: impl Read + 'r) -> io::Result<Box<dyn BufRead + 'r>> {
         buffered(liblzma::bufread::XzDecoder::new_multi_decoder(log))
     } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         buffered(zstd::stream::read::Decoder::with_buffer(log)?)
+    } else if let Some((_, packer)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("packed by {packer}, which is not read here: unpack it first"),
+        ));
     } else {
         Box::new(log)
     })
@@ -62,5 +74,7 @@ mod tests {
         let mut cut = gz();
         cut.truncate(cut.len() - 6);
         assert!(open(&cut[..]).unwrap().read_to_end(&mut Vec::new()).is_err(), "cut off");
+        let other = open(&b"BZh91AY&SY"[..]).map(drop).unwrap_err();
+        assert!(other.to_string().contains("bzip2"), "{other}");
     }
 }

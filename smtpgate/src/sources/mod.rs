@@ -103,6 +103,11 @@ pub struct Sources {
     countries: OnceLock<Result<CountryTable, String>>,
 }
 
+/// Where country databases are looked for when the configuration names none.
+pub fn geoip_folders() -> impl Iterator<Item = &'static str> {
+    find::FOLDERS.into_iter()
+}
+
 impl Sources {
     /// Sources with the country database of the configuration; `state` is the folder that holds the last good copies.
     pub fn new(database: &Database, state: &Path) -> Sources {

@@ -98,16 +98,17 @@ impl Engine {
                 self.config.paths.state.display()
             ))
         })?;
-        let until = pending.until;
         let whole = matches!(pending.former, Former::Down | Former::Configuration(_));
         self.confirming.pending = Some(pending);
         let before = (self.generation, self.revision);
         match change(self) {
             Ok(mut report) => {
-                report.note(format!(
-                    "undone at {} unless `smtpgate confirm` follows",
-                    until.strftime("%H:%M:%S UTC")
-                ));
+                if let Some(until) = self.count_anew(within) {
+                    report.note(format!(
+                        "undone at {} unless `smtpgate confirm` follows",
+                        until.strftime("%H:%M:%S UTC")
+                    ));
+                }
                 Ok(report)
             }
             Err(failure) if whole && before == (self.generation, self.revision) => {
@@ -122,6 +123,18 @@ impl Engine {
                 Err(failure)
             }
         }
+    }
+
+    /// Whoever is to confirm has his whole time, also when the change took long. Returns when it ends.
+    fn count_anew(&mut self, within: SignedDuration) -> Option<Timestamp> {
+        let pending = self.confirming.pending.as_mut()?;
+        let mut later = pending.clone();
+        later.count_from(Timestamp::now(), within);
+        match later.write(&self.config.paths.state) {
+            Ok(()) => *pending = later,
+            Err(error) => tracing::warn!("the time to confirm counts from before the change: {error}"),
+        }
+        Some(pending.until)
     }
 
     /// # Errors

@@ -48,12 +48,19 @@ pub(crate) enum Former {
 impl Pending {
     /// A change that is made at `now`.
     pub(crate) fn new(what: String, now: Timestamp, within: SignedDuration, former: Former) -> Self {
-        Self {
+        let mut pending = Self {
             what,
             since: now,
-            until: now.checked_add(within).unwrap_or(Timestamp::MAX),
+            until: now,
             former,
-        }
+        };
+        pending.count_from(now, within);
+        pending
+    }
+
+    /// Has it undone `within` after `now`.
+    pub(crate) fn count_from(&mut self, now: Timestamp, within: SignedDuration) {
+        self.until = now.checked_add(within).unwrap_or(Timestamp::MAX);
     }
 
     /// The one of this state folder.

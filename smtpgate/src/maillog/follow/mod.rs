@@ -5,6 +5,7 @@
 //! is behind. A batch comes with the position after it, to be committed with its effects.
 
 pub(in crate::maillog) mod lines;
+mod packed;
 mod position;
 mod read_back;
 mod reading;
@@ -14,6 +15,7 @@ mod watch;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::info;
@@ -54,86 +56,98 @@ pub struct Start {
 /// receiver is dropped. Trouble with a file is logged, and tried again.
 pub fn spawn(start: Start, batches: usize) -> io::Result<Batches> {
     let (outlet, batches) = queue(batches);
+    // Behind, until the first look is over.
+    outlet.age(Duration::ZERO);
     std::thread::Builder::new()
         .name("maillog".into())
-        .spawn(move || follow(&start, &outlet))?;
+        .spawn(move || follow(start, &outlet))?;
     Ok(batches)
 }
 
-fn follow(start: &Start, outlet: &Outlet) {
+fn follow(start: Start, outlet: &Outlet) {
+    let paths = start.paths.clone();
     let mut watch = Watch::new();
     // Watched before they are opened: what happens between is not missed.
-    watch.watch(&start.paths);
-    let mut tails = begin(start);
-    let (there, waiting): (Vec<_>, Vec<_>) = start.paths.iter().partition(|path| path.exists());
+    watch.watch(&paths);
+    let (there, waiting): (Vec<_>, Vec<_>) = paths.iter().partition(|path| path.exists());
     info!(?there, ?waiting, "following the mail log");
+    let mut follower = Follower::begin(start);
     while !outlet.is_closed() {
-        let sent = look(&mut tails, start, &mut |batch| outlet.send(batch));
+        let sent = follower.look(&mut |batch| outlet.send(batch));
         if !sent {
             return;
         }
         outlet.unread(0);
         watch.wait();
-        watch.watch(&start.paths);
+        watch.watch(&paths);
     }
 }
 
-fn begin(start: &Start) -> Vec<Tail> {
-    let mut tails: Vec<Tail> = start.paths.iter().map(|path| Tail::new(path.clone(), start)).collect();
-    for at in 0..tails.len() {
-        if !is_taken(&tails, at)
-            && let Some(tail) = tails.get_mut(at)
-        {
-            tail.begin(start);
-        }
-    }
-    tails
+/// Reads files when it is told to look.
+#[derive(Debug)]
+pub struct Follower {
+    start: Start,
+    tails: Vec<Tail>,
 }
 
-/// One look at everything. False when nobody receives any more.
-fn look(tails: &mut [Tail], start: &Start, send: &mut impl FnMut(Batch) -> bool) -> bool {
-    // Whatever a file got until now is read; only then is another one taken up.
-    if !drain(tails, send) {
-        return false;
-    }
-    let mut switched = false;
-    for at in 0..tails.len() {
-        if !is_taken(tails, at)
-            && let Some(tail) = tails.get_mut(at)
-        {
-            switched |= tail.switch(start);
-        }
-    }
-    !switched || drain(tails, send)
-}
-
-/// Two paths may lead to the same file: whether another tail reads the one at this tail's path.
-fn is_taken(tails: &[Tail], at: usize) -> bool {
-    let id = tails.get(at).and_then(Tail::other);
-    id.is_some_and(|id| {
-        tails
-            .iter()
-            .enumerate()
-            .any(|(other, tail)| other != at && tail.has(id))
-    })
-}
-
-/// Reads all tails to their ends, a batch of each in turn. False when nobody receives any more.
-fn drain(tails: &mut [Tail], send: &mut impl FnMut(Batch) -> bool) -> bool {
-    loop {
-        let mut any = false;
-        for at in 0..tails.len() {
-            let Some(mut batch) = tails.get_mut(at).and_then(Tail::read) else {
-                continue;
-            };
-            any = true;
-            batch.unread = tails.iter().map(|tail| tail.unread).sum();
-            if !send(batch) {
-                return false;
+impl Follower {
+    /// Takes up the files where the reading of them stood.
+    pub fn begin(start: Start) -> Self {
+        let tails = start.paths.iter().map(|path| Tail::new(path.clone(), &start)).collect();
+        let mut follower = Self { start, tails };
+        for at in 0..follower.tails.len() {
+            if !follower.is_taken(at)
+                && let Some(tail) = follower.tails.get_mut(at)
+            {
+                tail.begin(&follower.start);
             }
         }
-        if !any {
-            return true;
+        follower
+    }
+
+    /// One look at everything: hands over all that is new. False when nobody receives any more.
+    pub fn look(&mut self, send: &mut impl FnMut(Batch) -> bool) -> bool {
+        // Whatever a file got until now is read; only then is another one taken up.
+        if !self.drain(send) {
+            return false;
+        }
+        let mut switched = false;
+        for at in 0..self.tails.len() {
+            if !self.is_taken(at)
+                && let Some(tail) = self.tails.get_mut(at)
+            {
+                switched |= tail.switch(&self.start);
+            }
+        }
+        !switched || self.drain(send)
+    }
+
+    /// Two paths may lead to the same file: whether another tail reads the one at this tail's path.
+    fn is_taken(&self, at: usize) -> bool {
+        let id = self.tails.get(at).and_then(Tail::other);
+        id.is_some_and(|id| {
+            let mut others = self.tails.iter().enumerate().filter(|(other, _)| *other != at);
+            others.any(|(_, tail)| tail.has(id))
+        })
+    }
+
+    /// Reads all tails to their ends, a batch of each in turn. False when nobody receives any more.
+    fn drain(&mut self, send: &mut impl FnMut(Batch) -> bool) -> bool {
+        loop {
+            let mut any = false;
+            for at in 0..self.tails.len() {
+                let Some(mut batch) = self.tails.get_mut(at).and_then(Tail::read) else {
+                    continue;
+                };
+                any = true;
+                batch.unread = self.tails.iter().map(|tail| tail.unread).sum();
+                if !send(batch) {
+                    return false;
+                }
+            }
+            if !any {
+                return true;
+            }
         }
     }
 }

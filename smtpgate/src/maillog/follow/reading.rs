@@ -1,7 +1,7 @@
 //! One open file, read from a line on. Knows nothing of paths.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Instant;
@@ -11,9 +11,6 @@ use super::position::{FileId, MARKED, Position, mark};
 
 /// Bytes read at once: bounds a batch.
 const CHUNK: usize = 256 * 1024;
-
-/// Where logs are unpacked: on a disk, which /tmp need not be (file-hierarchy(7)).
-const UNPACKED: &str = "/var/tmp";
 
 /// What a read found.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,8 +39,8 @@ pub(super) struct Reading {
     long: bool,
     /// The last bytes before `scanned`, [`MARKED`] of them if there are: compared at each read.
     before: Vec<u8>,
-    /// What is read into, kept for the next time.
-    buffer: Vec<u8>,
+    /// While nothing was read: what stood at the start when it was looked at.
+    head: Vec<u8>,
     /// Lines that begin before this offset were there when the follower began.
     pub(super) backlog: u64,
     /// When it last grew.
@@ -65,21 +62,9 @@ impl Reading {
         Ok(Self::of(file, FileId::from(&meta)))
     }
 
-    /// Unpacks a compressed log into a file without a name on the disk, from where `offset` can be gone on from; before
-    /// that there is a hole. Not more than `most` bytes.
-    pub(super) fn unpack(path: &Path, offset: u64, most: u64) -> io::Result<Self> {
-        let mut log = crate::maillog::open(File::open(path)?)?;
-        let from = offset.saturating_sub(MARKED as u64);
-        io::copy(&mut log.by_ref().take(from), &mut io::sink())?;
-        let mut file = tempfile::tempfile_in(UNPACKED)?;
-        file.seek(io::SeekFrom::Start(from))?;
-        io::copy(&mut log.take(most), &mut file)?;
-        let meta = file.metadata()?;
-        Ok(Self::of(file, FileId::from(&meta)))
-    }
-
-    fn of(file: File, id: FileId) -> Self {
-        Self {
+    /// A file at its start.
+    pub(super) fn of(file: File, id: FileId) -> Self {
+        let mut reading = Self {
             file,
             id,
             offset: 0,
@@ -88,10 +73,34 @@ impl Reading {
             partial: Vec::new(),
             long: false,
             before: Vec::new(),
-            buffer: Vec::new(),
+            head: Vec::new(),
             backlog: 0,
             grown: Instant::now(),
+        };
+        reading.peek();
+        reading
+    }
+
+    /// Its first bytes, [`MARKED`] of them if there are. They hold a time: no other log begins so.
+    pub(super) fn head(&self) -> io::Result<Vec<u8>> {
+        let mut head = vec![0; MARKED];
+        let got = read_at(&self.file, &mut head, 0)?;
+        head.truncate(got);
+        Ok(head)
+    }
+
+    /// Of a file of which nothing was read yet: keeps in mind how it begins, so that it is noticed when it is emptied
+    /// before its turn comes. True when it begins now: as long as it was empty, that could not be noticed.
+    pub(super) fn peek(&mut self) -> bool {
+        let was_empty = self.head.is_empty();
+        if self.scanned == 0 && self.head.len() < MARKED {
+            // Shorter than before: emptied, which the next read finds.
+            match self.head() {
+                Ok(head) if head.len() > self.head.len() && head.starts_with(&self.head) => self.head = head,
+                _ => {}
+            }
         }
+        was_empty && !self.head.is_empty()
     }
 
     pub(super) fn file(&self) -> &File {
@@ -127,6 +136,7 @@ impl Reading {
         self.partial.clear();
         self.long = false;
         self.before = before;
+        self.head.clear();
     }
 
     /// How much was written beyond what was read.
@@ -147,14 +157,48 @@ impl Reading {
     }
 
     /// Goes to the start.
-    pub(super) fn restart(&mut self) {
+    fn restart(&mut self) {
         self.go_to(0, Vec::new());
         self.backlog = 0;
     }
 
+    /// The same file from its start, as a file of its own.
+    pub(super) fn anew(&self) -> io::Result<Self> {
+        Ok(Self::of(self.file.try_clone()?, self.id))
+    }
+
+    /// Whether nothing was in it yet when it was looked at.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.scanned == 0 && self.head.is_empty()
+    }
+
+    /// Of a file of which nothing was read yet: whether one that begins so is of the same log.
+    pub(super) fn begins_like(&self, head: &[u8]) -> bool {
+        alike(&self.head, head)
+    }
+
+    /// What stands before `at`; `None` when it is shorter than that.
+    pub(super) fn before(&self, at: u64) -> io::Result<Option<Vec<u8>>> {
+        before(&self.file, at)
+    }
+
+    /// Whether a copy of the file has these bytes before `scanned`, the place where this reading stands.
+    pub(super) fn stands_behind(&self, before: &[u8], head: &[u8]) -> bool {
+        match self.scanned {
+            0 => !self.head.is_empty() && head.starts_with(&self.head),
+            _ => before == self.before,
+        }
+    }
+
+    /// Where the reading stands, also within a line.
+    pub(super) fn scanned(&self) -> u64 {
+        self.scanned
+    }
+
     /// Goes on in a copy of the file, if that one is such: it holds what was read last, at the same place.
     pub(super) fn go_on_in(&self, copy: &mut Self) -> io::Result<bool> {
-        if before(&copy.file, self.scanned)?.is_none_or(|before| before != self.before) {
+        let before = before(&copy.file, self.scanned)?;
+        if !before.is_some_and(|before| copy.head().is_ok_and(|head| self.stands_behind(&before, &head))) {
             return Ok(false);
         }
         copy.offset = self.offset;
@@ -179,20 +223,21 @@ impl Reading {
     }
 
     /// Reads on. Appends whole lines, each with its line end and cut at [`LINE_MAX`], to `lines`, and counts the cut ones.
-    pub(super) fn read(&mut self, lines: &mut Vec<u8>, cut: &mut u64) -> io::Result<Found> {
+    /// What `buffer` holds does not matter: it is kept for the next time.
+    pub(super) fn read(&mut self, buffer: &mut Vec<u8>, lines: &mut Vec<u8>, cut: &mut u64) -> io::Result<Found> {
         let known = self.before.len();
-        let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(MARKED + CHUNK, 0);
         // One read for what is known and what is new: between two the file could be emptied.
-        let got = read_at(&self.file, &mut buffer, self.scanned - known as u64)?;
-        let found = self.digest(buffer.get(..got).unwrap_or_default(), lines, cut);
-        self.buffer = buffer;
-        Ok(found)
+        let got = read_at(&self.file, buffer, self.scanned - known as u64)?;
+        Ok(self.digest(buffer.get(..got).unwrap_or_default(), lines, cut))
     }
 
     /// Takes in what stands from the known bytes on.
     fn digest(&mut self, read: &[u8], lines: &mut Vec<u8>, cut: &mut u64) -> Found {
-        let Some(new) = read.strip_prefix(&self.before[..]) else {
+        let Some(new) = read
+            .strip_prefix(&self.before[..])
+            .filter(|new| self.scanned > 0 || new.starts_with(&self.head))
+        else {
             return Found::Rewritten;
         };
         if new.is_empty() {
@@ -215,6 +260,7 @@ impl Reading {
         self.scanned += new.len() as u64;
         self.before.clear();
         self.before.extend_from_slice(last(read));
+        self.head.clear();
         self.grown = Instant::now();
         Found::Some
     }
@@ -223,6 +269,11 @@ impl Reading {
         self.long |= self.partial.len() + text.len() > LINE_MAX;
         keep(&mut self.partial, text);
     }
+}
+
+/// Whether two heads are of the same log, as far as there is anything to tell by.
+pub(super) fn alike(one: &[u8], other: &[u8]) -> bool {
+    !one.is_empty() && !other.is_empty() && (one.starts_with(other) || other.starts_with(one))
 }
 
 /// The up to [`MARKED`] bytes before `offset`; `None` when the file is shorter than that.

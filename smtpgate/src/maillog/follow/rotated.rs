@@ -2,40 +2,104 @@
 
 use std::cmp::Reverse;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-/// A file that may have been at the path before.
+use super::packed::Packed;
+use super::position::FileId;
+use super::reading::Reading;
+
+/// What the compressors that logrotate is used with put behind a name.
+const COMPRESSED: [&[u8]; 5] = [b".gz", b".xz", b".bz2", b".zst", b".lz4"];
+
+/// A rotation under way is waited out so often, for so long: it renames all files, one after the other.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A file that may have been at the path before, open.
 #[derive(Debug)]
 pub(super) struct Rotated {
     pub(super) path: PathBuf,
-    pub(super) modified: SystemTime,
     /// Named as rotation names files, `mail.log.1` or `mail.log-20261124`: not somebody's `mail.log.bak`.
     pub(super) numbered: bool,
-    /// By gzip, xz or another.
+    pub(super) log: Log,
+}
+
+/// How it can be read.
+#[derive(Debug)]
+pub(super) enum Log {
+    /// As it is, from its start.
+    Plain(Reading),
+    /// When it has been unpacked.
+    Packed(Packed),
+}
+
+impl Log {
+    /// How it begins.
+    pub(super) fn head(&self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Plain(reading) => reading.head(),
+            Self::Packed(packed) => packed.head(),
+        }
+    }
+}
+
+/// The files beside `path`, and beside what it points to, that bear its name with something behind, the oldest first: all
+/// as they were at one moment, not some before a rotation and some after it.
+pub(super) fn rotated(path: &Path) -> Vec<Rotated> {
+    for _ in 1..TRIES {
+        let listed = list(path);
+        let opened: io::Result<Vec<_>> = listed.iter().map(Listed::open).collect();
+        if let Ok(opened) = opened
+            && names(&list(path)) == names(&listed)
+        {
+            return opened;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    list(path).iter().filter_map(|file| file.open().ok()).collect()
+}
+
+/// A file as the folder has it.
+#[derive(Debug)]
+struct Listed {
+    path: PathBuf,
+    id: FileId,
+    modified: SystemTime,
+    numbered: bool,
     packed: bool,
     /// The N of `mail.log.N`: the higher, the older. Dates are no such numbers.
     number: Option<u32>,
 }
 
-/// The uncompressed files beside `path`, and beside what it points to, that bear its name with something behind; the
-/// oldest first.
-pub(super) fn rotated(path: &Path) -> Vec<Rotated> {
-    let mut found = all(path);
-    found.retain(|file| !file.packed);
-    found
+impl Listed {
+    fn open(&self) -> io::Result<Rotated> {
+        let (id, log) = if self.packed {
+            let file = File::open(&self.path)?;
+            (FileId::from(&file.metadata()?), Log::Packed(Packed::new(file)))
+        } else {
+            let reading = Reading::open(&self.path)?;
+            (reading.id, Log::Plain(reading))
+        };
+        if id != self.id {
+            return Err(io::Error::other("another file by now"));
+        }
+        Ok(Rotated {
+            path: self.path.clone(),
+            numbered: self.numbered,
+            log,
+        })
+    }
 }
 
-/// Those that rotation has compressed; the oldest first.
-pub(super) fn packed(path: &Path) -> Vec<Rotated> {
-    let mut found = all(path);
-    found.retain(|file| file.packed && file.numbered);
-    found
+fn names(files: &[Listed]) -> Vec<(&Path, FileId)> {
+    files.iter().map(|file| (&*file.path, file.id)).collect()
 }
 
-fn all(path: &Path) -> Vec<Rotated> {
+fn list(path: &Path) -> Vec<Listed> {
     let mut found = beside(path);
     if let Ok(real) = path.canonicalize()
         && real != path
@@ -47,7 +111,7 @@ fn all(path: &Path) -> Vec<Rotated> {
     found
 }
 
-fn beside(path: &Path) -> Vec<Rotated> {
+fn beside(path: &Path) -> Vec<Listed> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Vec::new();
     };
@@ -59,12 +123,16 @@ fn beside(path: &Path) -> Vec<Rotated> {
         let file = entry.file_name();
         let (behind, packed) = suffix(&file, name)?;
         let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-        Some(Rotated {
+        let numbered = behind
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || b"-.:T".contains(byte));
+        // One that is not compressed any more, or not yet, is there as it was, too.
+        let being_packed = packed && entry.path().with_extension("").exists();
+        (!being_packed && (numbered || !packed)).then(|| Listed {
             path: entry.path(),
-            modified: meta.modified().ok()?,
-            numbered: behind
-                .iter()
-                .all(|byte| byte.is_ascii_digit() || b"-.:T".contains(byte)),
+            id: FileId::from(&meta),
+            modified: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            numbered,
             packed,
             number: std::str::from_utf8(behind)
                 .ok()
@@ -77,7 +145,6 @@ fn beside(path: &Path) -> Vec<Rotated> {
 
 /// What is behind `name.` or `name-`, without the ending that says that the file is compressed, and whether there is one.
 fn suffix<'a>(file: &'a OsStr, name: &OsStr) -> Option<(&'a [u8], bool)> {
-    const COMPRESSED: [&[u8]; 5] = [b".gz", b".xz", b".bz2", b".zst", b".lz4"];
     let behind = file.as_bytes().strip_prefix(name.as_bytes())?;
     let behind = behind.strip_prefix(b".").or_else(|| behind.strip_prefix(b"-"))?;
     let unpacked = COMPRESSED.iter().find_map(|ending| behind.strip_suffix(*ending));

@@ -29,8 +29,11 @@ fn start(paths: &[&Path], positions: Vec<Position>) -> Start {
     }
 }
 
+/// A part of a line that is in no other one, as a time with fractions is.
+const HALF: usize = 42;
+
 fn line(number: u32) -> String {
-    format!("Nov 24 11:59:59 mx1 postfix/smtpd[1]: line {number}\n")
+    format!("Nov 24 11:59:59 mx1 postfix/smtpd[{number:05}]: line {number}\n")
 }
 
 fn remember(positions: &mut Vec<Position>, reached: Reached) {
@@ -47,7 +50,8 @@ struct Log {
     writer: File,
     written: u32,
     start: Start,
-    tails: Vec<Tail>,
+    /// `None` while it is down.
+    follower: Option<Follower>,
     /// As the ledger has them.
     positions: Vec<Position>,
     read: Vec<String>,
@@ -60,13 +64,13 @@ impl Log {
         let path = folder.path().join("mail.log");
         let writer = append(&path);
         let start = start(&[&path], vec![]);
-        let tails = begin(&start);
+        let follower = Some(Follower::begin(start.clone()));
         Self {
             folder,
             writer,
             written: 0,
             start,
-            tails,
+            follower,
             positions: vec![],
             read: vec![],
             backlog: vec![],
@@ -92,7 +96,7 @@ impl Log {
     fn write_half(&mut self) {
         let text = line(self.written);
         self.written += 1;
-        let (first, second) = text.split_at(20);
+        let (first, second) = text.split_at(HALF);
         self.writer.write_all(first.as_bytes()).unwrap();
         self.look();
         self.writer.write_all(second.as_bytes()).unwrap();
@@ -101,7 +105,7 @@ impl Log {
     /// Reads what is there, and commits it.
     fn look(&mut self) {
         let (read, positions, backlog) = (&mut self.read, &mut self.positions, &mut self.backlog);
-        look(&mut self.tails, &self.start, &mut |batch| {
+        self.follower.as_mut().unwrap().look(&mut |batch| {
             for line in batch.lines() {
                 read.push(String::from_utf8(line.to_vec()).unwrap());
                 backlog.push(batch.backlog);
@@ -113,23 +117,43 @@ impl Log {
 
     /// Reads one batch, and is killed before the next.
     fn look_once(&mut self) {
-        if let Some(batch) = self.tails[0].read() {
-            self.read
-                .extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
-            remember(&mut self.positions, batch.position);
-        }
-        self.tails.clear();
+        self.one_batch();
+        self.stop();
+    }
+
+    /// Reads one batch: whoever takes them in is slow.
+    fn one_batch(&mut self) {
+        let (read, positions) = (&mut self.read, &mut self.positions);
+        self.follower.as_mut().unwrap().look(&mut |batch| {
+            read.extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
+            remember(positions, batch.position);
+            false
+        });
+    }
+
+    fn stop(&mut self) {
+        self.follower = None;
     }
 
     fn begin(&mut self) {
         self.start.positions = self.positions.clone();
-        self.tails = begin(&self.start);
+        self.follower = Some(Follower::begin(self.start.clone()));
     }
 
     fn shift(&self) {
         for number in (1..50).rev() {
             if self.sibling(number).exists() {
                 fs::rename(self.sibling(number), self.sibling(number + 1)).unwrap();
+            }
+        }
+    }
+
+    /// The compressed ones make room for the next.
+    fn shift_packed(&self) {
+        for number in (1..50).rev() {
+            let packed = |number| self.sibling(format!("{number}.gz"));
+            if packed(number).exists() {
+                fs::rename(packed(number), packed(number + 1)).unwrap();
             }
         }
     }
@@ -206,12 +230,12 @@ fn maillog_follow_through_everything() {
             log.write(2);
         }),
         ("renamed within a line", |log| {
-            log.writer.write_all(&line(log.written).as_bytes()[..20]).unwrap();
+            log.writer.write_all(&line(log.written).as_bytes()[..HALF]).unwrap();
             log.look();
             log.rename();
             append(&log.path());
             log.look();
-            log.writer.write_all(&line(log.written).as_bytes()[20..]).unwrap();
+            log.writer.write_all(&line(log.written).as_bytes()[HALF..]).unwrap();
             log.written += 1;
             log.look();
             log.create();
@@ -276,20 +300,20 @@ fn maillog_follow_through_everything() {
             log.write(2);
         }),
         ("restarted within a line", |log| {
-            log.writer.write_all(&line(log.written).as_bytes()[..20]).unwrap();
+            log.writer.write_all(&line(log.written).as_bytes()[..HALF]).unwrap();
             log.look();
             log.begin();
             log.look();
-            log.writer.write_all(&line(log.written).as_bytes()[20..]).unwrap();
+            log.writer.write_all(&line(log.written).as_bytes()[HALF..]).unwrap();
             log.written += 1;
         }),
         ("written to while down", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(500);
             log.begin();
         }),
         ("renamed while down", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(2);
             log.rename();
             log.write(2);
@@ -298,7 +322,7 @@ fn maillog_follow_through_everything() {
             log.begin();
         }),
         ("renamed while down, and nothing at the path yet", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(2);
             log.rename();
             log.begin();
@@ -307,7 +331,7 @@ fn maillog_follow_through_everything() {
             log.write(2);
         }),
         ("renamed three times while down", |log| {
-            log.tails.clear();
+            log.stop();
             for _ in 0..3 {
                 log.write(2);
                 log.rename();
@@ -317,14 +341,14 @@ fn maillog_follow_through_everything() {
             log.begin();
         }),
         ("copytruncate while down", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(2);
             log.copytruncate();
             log.write(1);
             log.begin();
         }),
         ("renamed and compressed while down", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(200);
             log.rename();
             log.create();
@@ -333,7 +357,7 @@ fn maillog_follow_through_everything() {
             log.begin();
         }),
         ("renamed three times and compressed while down", |log| {
-            log.tails.clear();
+            log.stop();
             for _ in 0..3 {
                 log.write(200);
                 log.rename();
@@ -345,7 +369,7 @@ fn maillog_follow_through_everything() {
             log.begin();
         }),
         ("copytruncate and compressed while down", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(2);
             log.copytruncate();
             log.write(1);
@@ -358,8 +382,68 @@ fn maillog_follow_through_everything() {
             log.pack(1);
             log.write(1);
         }),
+        ("renamed twice between looks, and compressed", |log| {
+            log.write(3);
+            log.rename();
+            log.create();
+            log.write(200);
+            log.rename();
+            log.create();
+            log.pack(2);
+            log.pack(1);
+            log.write(2);
+        }),
+        ("renamed twice between looks, the older one compressed", |log| {
+            log.write(3);
+            log.rename();
+            log.create();
+            log.write(200);
+            log.rename();
+            log.create();
+            log.pack(2);
+            log.write(2);
+        }),
+        ("renamed and compressed fifteen times while down", |log| {
+            log.stop();
+            for _ in 0..15 {
+                log.write(3);
+                log.rename();
+                log.create();
+                log.pack(1);
+                log.shift_packed();
+            }
+            log.write(2);
+            log.begin();
+        }),
+        ("renamed forty times while down", |log| {
+            log.stop();
+            for _ in 0..40 {
+                log.write(3);
+                log.rename();
+                log.create();
+            }
+            log.begin();
+        }),
+        ("compression was broken off", |log| {
+            log.stop();
+            log.write(3);
+            log.rename();
+            log.create();
+            fs::write(log.sibling("1.gz"), b"\x1f\x8b").unwrap();
+            log.write(2);
+            log.begin();
+        }),
+        ("copytruncate twice, and nothing was read between", |log| {
+            log.write(3);
+            log.copytruncate();
+            log.write(5);
+            // The copy is read first; meanwhile:
+            log.one_batch();
+            log.copytruncate();
+            log.write(2);
+        }),
         ("compressed while down, killed after a part of it was read", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(12_000);
             log.rename();
             log.create();
@@ -370,7 +454,7 @@ fn maillog_follow_through_everything() {
             log.begin();
         }),
         ("copytruncate twice while down, grown beyond", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(2);
             log.copytruncate();
             log.write(3);
@@ -379,7 +463,7 @@ fn maillog_follow_through_everything() {
             log.begin();
         }),
         ("copytruncate, killed after the copy was read", |log| {
-            log.tails.clear();
+            log.stop();
             log.write(2);
             log.copytruncate();
             log.begin();
@@ -387,9 +471,56 @@ fn maillog_follow_through_everything() {
             log.write(2);
             log.begin();
         }),
+        ("renamed twice, and nothing is at the path", |log| {
+            log.rename();
+            log.create();
+            log.rename();
+            log.write(1);
+        }),
+        ("copytruncate, and renamed before the next look", |log| {
+            log.write(2);
+            log.copytruncate();
+            log.rename();
+            log.write(1);
+        }),
+        ("copytruncate while down, begun before the second emptying", |log| {
+            log.stop();
+            log.write(2);
+            log.copytruncate();
+            log.write(3);
+            log.shift();
+            fs::copy(log.path(), log.sibling(1)).unwrap();
+            log.begin();
+            File::options()
+                .write(true)
+                .open(log.path())
+                .unwrap()
+                .set_len(0)
+                .unwrap();
+            log.write(2);
+        }),
+        ("copytruncate twice, and what was between was not looked at", |log| {
+            log.copytruncate();
+            log.look();
+            log.write(3);
+            log.copytruncate();
+            log.write(2);
+        }),
+        (
+            "renamed, then copytruncate and compressed before it was looked at",
+            |log| {
+                log.rename();
+                log.create();
+                log.look();
+                log.write(3);
+                log.copytruncate();
+                log.pack(1);
+                log.write(2);
+            },
+        ),
         ("somebody's copy is no log", |log| {
             fs::copy(log.path(), log.sibling("bak")).unwrap();
-            log.tails.clear();
+            log.stop();
             log.rename();
             fs::copy(log.sibling(1), log.sibling("orig")).unwrap();
             log.create();
@@ -417,12 +548,12 @@ fn maillog_follow_waits_for_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("later/mail.log");
     let start = start(&[&path], vec![]);
-    let mut tails = begin(&start);
+    let mut follower = Follower::begin(start);
     let mut lines = 0;
-    assert!(look(&mut tails, &start, &mut |_| panic!("there is nothing")));
+    assert!(follower.look(&mut |_| panic!("there is nothing")));
     fs::create_dir(path.parent().unwrap()).unwrap();
     fs::write(&path, line(0)).unwrap();
-    look(&mut tails, &start, &mut |batch| {
+    follower.look(&mut |batch| {
         lines += batch.lines().count();
         true
     });
@@ -436,10 +567,10 @@ fn maillog_follow_reads_back_findtime_only() {
     let text = "Nov 24 11:49:59 mx1 postfix/smtpd[1]: before\nNov 24 11:50:00 mx1 postfix/smtpd[1]: within\n";
     fs::write(&path, text).unwrap();
     let start = start(&[&path], vec![]);
-    let mut tails = begin(&start);
+    let mut follower = Follower::begin(start);
     let mut got = Vec::new();
-    let mut look = |tails: &mut Vec<Tail>| {
-        look(tails, &start, &mut |batch| {
+    let mut look = || {
+        follower.look(&mut |batch| {
             got.extend(
                 batch
                     .lines()
@@ -448,9 +579,9 @@ fn maillog_follow_reads_back_findtime_only() {
             true
         })
     };
-    look(&mut tails);
+    look();
     append(&path).write_all(line(1).as_bytes()).unwrap();
-    look(&mut tails);
+    look();
     let within = "Nov 24 11:50:00 mx1 postfix/smtpd[1]: within".to_owned();
     assert_eq!(got, [(within, true), (line(1).trim_end().to_owned(), false)]);
 }
@@ -463,10 +594,15 @@ fn maillog_follow_cuts_long_lines() {
     let mut got = Vec::new();
     for _ in 0..5 {
         log.writer.write_all(&vec![b'x'; 300_000]).unwrap();
-        assert!(look(&mut log.tails, &log.start, &mut |_| panic!("no line is finished")));
+        assert!(
+            log.follower
+                .as_mut()
+                .unwrap()
+                .look(&mut |_| panic!("no line is finished"))
+        );
     }
     log.writer.write_all(b"\nshort\n").unwrap();
-    look(&mut log.tails, &log.start, &mut |batch| {
+    log.follower.as_mut().unwrap().look(&mut |batch| {
         cut += batch.cut;
         got.extend(batch.lines().map(<[u8]>::to_vec));
         true
@@ -484,14 +620,14 @@ fn maillog_follow_does_not_let_the_newest_wait() {
         log.begin();
         log.write(5);
         log.look();
-        log.tails.clear();
+        log.stop();
         log.write(lines);
         happens(&mut log);
         log.begin();
         let before = log.read.len() as u64;
         let mut skipped = 0;
-        let (read, start) = (&mut log.read, &log.start);
-        look(&mut log.tails, start, &mut |batch| {
+        let read = &mut log.read;
+        log.follower.as_mut().unwrap().look(&mut |batch| {
             skipped += batch.skipped;
             read.extend(batch.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
             true
@@ -534,10 +670,10 @@ fn maillog_follow_one_file_under_two_names_once() {
     fs::write(&path, line(0)).unwrap();
     symlink(&path, &link).unwrap();
     let start = start(&[&path, &link], vec![]);
-    let mut tails = begin(&start);
+    let mut follower = Follower::begin(start);
     let mut lines = 0;
     for _ in 0..3 {
-        look(&mut tails, &start, &mut |batch| {
+        follower.look(&mut |batch| {
             lines += batch.lines().count();
             true
         });
@@ -552,8 +688,8 @@ fn maillog_follow_does_not_hang_on_what_is_no_file() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
     for path in [fifo.as_path(), folder.path()] {
         let start = start(&[path], vec![]);
-        let mut tails = begin(&start);
-        assert!(look(&mut tails, &start, &mut |_| panic!("nothing can be read there")));
+        let mut follower = Follower::begin(start);
+        assert!(follower.look(&mut |_| panic!("nothing can be read there")));
     }
 }
 
@@ -632,11 +768,8 @@ proptest! {
         log.look();
         // Whether the writer still has a file that is not at the path any more.
         let mut renamed = false;
-        // How many lines were written before the file at the path. As long as nothing of it was read, nobody can tell
-        // that it was emptied.
-        let mut before = 0;
         for act in acts {
-            if log.tails.is_empty() {
+            if log.follower.is_none() {
                 log.begin();
             }
             match act {
@@ -651,23 +784,20 @@ proptest! {
                     log.look();
                     log.create();
                     renamed = false;
-                    before = log.written as usize;
                 }
                 Act::Copytruncate if !renamed => {
-                    if log.read.len() <= before {
-                        log.look();
-                    }
                     log.copytruncate();
-                    before = log.written as usize;
                 }
-                Act::Stop => log.tails.clear(),
+                Act::Stop => log.stop(),
                 Act::LookOnceAndStop => log.look_once(),
                 Act::Rename | Act::Reopen | Act::Copytruncate => {}
             }
         }
-        if log.tails.is_empty() {
+        if log.follower.is_none() {
             log.begin();
         }
+        // Of a file that was empty at each look, nobody knows that it was emptied until it has a line again.
+        log.write(1);
         log.assert_exact();
     }
 }
