@@ -7,10 +7,12 @@ mod demo;
 mod ebpf;
 mod geo;
 mod package;
+mod npm;
 mod run;
 mod test;
 mod tools;
 mod verify_ebpf;
+mod world;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,8 @@ enum Task {
     /// Rebuild the built-in country table from the registries' data
     Geo(geo::Args),
     Package(package::Args),
+    /// Rebuild the world map and the countries' names of `report`
+    World(world::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),
         Task::Package(args) => package::run(&args),
+        Task::World(args) => world::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
