@@ -17,6 +17,7 @@ mod helper;
 mod list;
 mod load;
 mod output;
+mod report;
 mod run;
 mod simulate;
 mod since;
@@ -67,6 +68,8 @@ enum Verb {
     Watch(watch::Args),
     /// What is refused now, by whom, and who was banned, on a screen that lives; with keys to ban, unban and explain
     Top(top::Args),
+    /// What was refused, from where, and who was banned, as text or as one page for a browser
+    Report(report::Args),
     /// Say for one address which rule decides, at each gate, and whether the kernel agrees
     Explain(explain::Args),
     /// Refuse an address or prefix at every gate
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Verb::List(args) => list::run(global, &output, args),
         Verb::Top(args) => top::run(global, &output, &args),
         Verb::Watch(args) => watch::run(global, &output, &args),
+        Verb::Report(args) => report::run(global, &output, &args),
         Verb::Explain(args) => explain::run(global, &output, &args),
         Verb::Ban(args) => ban::ban(global, &output, args),
         Verb::Unban(args) => ban::unban(global, &output, args),

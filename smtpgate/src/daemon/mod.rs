@@ -17,7 +17,7 @@ mod maillog;
 mod news;
 pub mod overrides;
 mod peers;
-mod period;
+pub(crate) mod period;
 pub mod protocol;
 pub mod report;
 pub mod sandbox;

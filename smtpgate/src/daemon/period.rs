@@ -23,10 +23,10 @@ const STEPS: i64 = 200;
 const STEP_MINUTES: [i64; 7] = [1, 5, 15, 60, 180, 360, 1440];
 
 /// What one connection writes at the least: Postfix's `connect from` and `disconnect from`.
-const LINES: u64 = 2;
+pub(crate) const LINES: u64 = 2;
 /// SYNs of one attempt: a client that gets no answer asks again after 1, 3 and 7 s (tcp(7), `tcp_syn_retries`), and most
 /// programs give up within 15 s.
-const SYNS: u64 = 4;
+pub(crate) const SYNS: u64 = 4;
 
 pub(super) fn period(engine: &Engine, since: Timestamp) -> Result<Period, Failure> {
     let now = Timestamp::now();
@@ -54,11 +54,13 @@ pub(super) fn period(engine: &Engine, since: Timestamp) -> Result<Period, Failur
     for (rule, number) in ledger.bans_by_rule(since).map_err(Failure::failed)? {
         bans_by_rule.insert(rule.unwrap_or_else(|| "operator".to_owned()), number);
     }
+    let standing = views::standing(engine, now)?;
     Ok(Period {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         since,
         until: now,
-        mode: views::standing(engine, now)?.mode.to_owned(),
+        enforcing: standing.enforcing,
+        mode: standing.mode.to_owned(),
         lines_spared: spared(&counters),
         counters,
         series: series(&stretches, since, now),

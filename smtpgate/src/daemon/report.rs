@@ -357,7 +357,9 @@ pub struct Period {
     pub since: Timestamp,
     /// End: now.
     pub until: Timestamp,
-    /// As in `status`.
+    /// As in `status`: now.
+    pub enforcing: bool,
+    /// As in `status`: now.
     pub mode: String,
     /// Over the whole.
     pub counters: Vec<Counter>,
@@ -379,7 +381,7 @@ pub struct Period {
     pub bans_by_rule: BTreeMap<String, u64>,
     /// The newest of them, with evidence.
     pub bans: Vec<BanState>,
-    /// How many log lines were never written; see `docs/see.md` for how it is estimated.
+    /// How many log lines were never written; see `docs/report.md` for how it is estimated.
     pub lines_spared: u64,
 }
 
