@@ -61,6 +61,7 @@ impl Maillog {
                     since,
                     clock,
                     behind: follow::BEHIND,
+                    unpack_in: engine.config.paths.state.clone(),
                 };
                 Some(follow::spawn(start, QUEUE).map_err(Failure::failed)?)
             }

@@ -50,6 +50,9 @@ pub struct Start {
     pub clock: Clock,
     /// Of a log with more unread bytes than that, the oldest are left out: see [`BEHIND`].
     pub behind: u64,
+    /// A folder that the process may write to, on a disk: rotated logs that were compressed before they were read are
+    /// unpacked there, into files without names. Up to [`Start::behind`] bytes.
+    pub unpack_in: PathBuf,
 }
 
 /// Starts to follow. `batches` is how many batches (up to 256 KiB each) may wait to be received. The thread ends when the

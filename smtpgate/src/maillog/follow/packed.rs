@@ -2,12 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
 
 use super::position::{FileId, MARKED};
 use super::reading::Reading;
-
-/// Where logs are unpacked: on a disk, which /tmp need not be (file-hierarchy(7)).
-const UNPACKED: &str = "/var/tmp";
 
 /// An open compressed log.
 #[derive(Debug)]
@@ -47,13 +45,13 @@ impl Packed {
         skip(&mut self.unpacked()?, u64::MAX)
     }
 
-    /// Unpacks what is needed to go on at `from`; the rest is a hole. The reading is at its start.
-    pub(super) fn unpack(&self, from: u64) -> io::Result<Reading> {
+    /// Unpacks what is needed to go on at `from` into a file in `folder`; the rest is a hole. The reading is at its start.
+    pub(super) fn unpack(&self, from: u64, folder: &Path) -> io::Result<Reading> {
         let marked = MARKED as u64;
         // What begins it, and what stands before the place, is what it is known by.
         let parts = [(0, marked), (from.saturating_sub(marked), u64::MAX)];
         let mut log = self.unpacked()?;
-        let mut file = tempfile::tempfile_in(UNPACKED)?;
+        let mut file = tempfile::tempfile_in(folder)?;
         let mut at = 0;
         for (begin, end) in parts {
             at += skip(&mut log, begin.saturating_sub(at))?;

@@ -45,6 +45,8 @@ pub(super) struct Tail {
     skipped: u64,
     /// [`Start::behind`]
     behind: u64,
+    /// [`Start::unpack_in`]
+    unpack_in: PathBuf,
 }
 
 impl Tail {
@@ -66,6 +68,7 @@ impl Tail {
             buffer: Vec::new(),
             skipped: 0,
             behind: start.behind,
+            unpack_in: start.unpack_in.clone(),
         }
     }
 
@@ -203,7 +206,7 @@ impl Tail {
                 return Ok(None);
             }
             *room -= unread;
-            packed.unpack(offset).map(Some)
+            packed.unpack(offset, &self.unpack_in).map(Some)
         });
         unpacked
             .inspect_err(

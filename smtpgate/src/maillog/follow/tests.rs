@@ -26,6 +26,7 @@ fn start(paths: &[&Path], positions: Vec<Position>) -> Start {
             zone: TimeZone::UTC,
         },
         behind: BEHIND,
+        unpack_in: std::env::temp_dir(),
     }
 }
 
