@@ -12,6 +12,7 @@ pub mod detect;
 mod durable;
 pub mod ledger;
 pub mod maillog;
+pub mod moving;
 mod nearest;
 pub mod policy;
 pub mod sources;

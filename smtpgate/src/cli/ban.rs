@@ -43,6 +43,9 @@ pub(super) struct UnbanArgs {
     /// Lift every ban
     #[arg(long, conflicts_with = "prefixes")]
     all: bool,
+    /// One that is not banned is no error: for programs that lift bans which may have ended by themselves
+    #[arg(long)]
+    missing_ok: bool,
 }
 
 /// Prefixes in one request: what keeps it below the protocol's size limit, at 50 bytes each.
@@ -101,6 +104,7 @@ pub(super) fn unban(global: &Global, output: &Output, args: UnbanArgs) -> Result
         vec![Request::Unban {
             prefixes: Vec::new(),
             all: true,
+            missing_ok: args.missing_ok,
         }]
     } else {
         read(args.prefixes)?
@@ -108,6 +112,7 @@ pub(super) fn unban(global: &Global, output: &Output, args: UnbanArgs) -> Result
             .map(|some| Request::Unban {
                 prefixes: some.to_vec(),
                 all: false,
+                missing_ok: args.missing_ok,
             })
             .collect()
     };

@@ -13,7 +13,9 @@ mod ban;
 mod check;
 mod confirm;
 mod explain;
+mod export;
 mod helper;
+mod import;
 mod list;
 mod load;
 mod output;
@@ -80,6 +82,10 @@ enum Verb {
     Allow(allow::AllowArgs),
     /// Take back what `allow` gave
     Disallow(allow::DisallowArgs),
+    /// Take over what hosts.allow, a firewall's rules or fail2ban let in and refuse
+    Import(import::Args),
+    /// Write what is in force for other tools: prefixes, ipset, nftables, Postfix
+    Export(export::Args),
     /// Read configuration and sources again and apply them; bad ones change nothing
     Reload(load::ReloadArgs),
     /// Keep a change made with `--confirm`, which is undone otherwise
@@ -120,6 +126,8 @@ pub fn main() -> ExitCode {
         Verb::Unban(args) => ban::unban(global, &output, args),
         Verb::Allow(args) => allow::allow(global, &output, args),
         Verb::Disallow(args) => allow::disallow(global, &output, args),
+        Verb::Import(args) => import::run(global, &output, &args),
+        Verb::Export(args) => export::run(global, &output, &args),
         Verb::Reload(args) => load::reload(global, &output, &args),
         Verb::Confirm(args) => confirm::run(global, &output, &args),
         Verb::Load(args) => load::load(global, &output, &args),

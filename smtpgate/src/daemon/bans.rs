@@ -13,6 +13,7 @@ use super::{
     countries::Countries,
     engine::Engine,
     failure::Failure,
+    import::made_since,
     report::{Applied, Banned, News, Unbanned},
     views,
 };
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// A ban with its evidence, as the ledger takes it.
-type Evidenced = (Ban, Vec<String>);
+pub(super) type Evidenced = (Ban, Vec<String>);
 
 impl Engine {
     /// Refuses all of `prefixes`, or none of them; with `within`, until then unless a confirm follows.
@@ -61,35 +62,30 @@ impl Engine {
     fn waits(&self, prefix: IpNet) -> bool {
         let pending = self.confirming.pending.as_ref();
         pending.is_some_and(|pending| {
-            matches!(&pending.former, Former::Bans(former) if former.iter().any(|(banned, _)| *banned == prefix))
+            matches!(&pending.former, Former::Bans(bans) | Former::Import { bans, .. }
+                if bans.iter().any(|(banned, _)| *banned == prefix))
         })
     }
 
-    /// Lifts the operator's bans of these prefixes that were made at `since` or later, and makes those again that were
-    /// there before and would not be over.
+    /// Of the operator's bans of these prefixes that were made at `since` or later: puts in the place of each the ban that was
+    /// there before and would not be over, so that nobody slips in between, and lifts the others.
     pub(super) fn restore_bans(
         &mut self,
         since: Timestamp,
         former: &[(IpNet, Option<Ban>)],
     ) -> Result<Vec<String>, Failure> {
-        // The ledger keeps milliseconds.
-        let since = since.as_millisecond();
-        let made = |ban: &Ban| ban.origin == Origin::Operator && ban.since.as_millisecond() >= since;
-        let changed: Vec<&(IpNet, Option<Ban>)> = former
-            .iter()
-            .filter(|(prefix, _)| self.bans.get(prefix).is_some_and(made))
-            .collect();
-        let lifted: Vec<IpNet> = changed.iter().map(|(prefix, _)| *prefix).collect();
-        let notes = self.unban(&lifted, false)?.notes;
         let now = Timestamp::now();
-        let again: Vec<Evidenced> = changed
-            .iter()
-            .filter_map(|(_, ban)| Some((ban.clone()?, Vec::new())))
-            .collect();
-        let again = live(&again, now);
+        let made = |prefix: &IpNet| self.bans.get(prefix).is_some_and(|ban| made_since(ban, since));
+        let (mut again, mut lifted): (Vec<Evidenced>, Vec<IpNet>) = (Vec::new(), Vec::new());
+        for (prefix, ban) in former.iter().filter(|(prefix, _)| made(prefix)) {
+            match ban.as_ref().filter(|ban| ban.until.is_none_or(|until| until > now)) {
+                Some(ban) => again.push((ban.clone(), Vec::new())),
+                None => lifted.push(*prefix),
+            }
+        }
         self.enforce(&again)?;
         self.ledger.record(&[], &again, None, now).map_err(Failure::failed)?;
-        Ok(notes)
+        Ok(self.unban(&lifted)?.notes)
     }
 
     fn ban_now(&mut self, prefixes: &[IpNet], seconds: Option<u64>, reason: &str) -> Result<Banned, Failure> {
@@ -105,21 +101,11 @@ impl Engine {
         };
         let mut notes = Vec::new();
         for prefix in prefixes {
-            let widest = if matches!(prefix, IpNet::V4(_)) {
-                WIDEST_BAN4
-            } else {
-                WIDEST_BAN6
-            };
-            if prefix.prefix_len() < widest {
-                return Err(Failure::Usage(format!(
-                    "{prefix} is wider than a ban may be (/{widest}): what is never to be let in belongs into `block`, \
-                     or is left out of `allow`; nothing was changed"
-                )));
+            if let Some(why) = too_wide(*prefix) {
+                return Err(Failure::Usage(format!("{why}; nothing was changed")));
             }
-            if let Some(who) = self.assembled.trusted_by(*prefix) {
-                return Err(Failure::Failed(format!(
-                    "{prefix} is trusted, and trust is never banned: {who}; nothing was changed"
-                )));
+            if let Some(why) = self.trusted(*prefix) {
+                return Err(Failure::Failed(format!("{why}; nothing was changed")));
             }
             let within = self.assembled.trusted_within(*prefix);
             if within > 0 {
@@ -160,6 +146,12 @@ impl Engine {
             in_kernel: self.plane.is_some(),
             notes,
         })
+    }
+
+    /// Why it cannot be banned, for those whom nothing bans.
+    pub(super) fn trusted(&self, prefix: IpNet) -> Option<String> {
+        let who = self.assembled.trusted_by(prefix)?;
+        Some(format!("{prefix} is trusted, and trust is never banned: {who}"))
     }
 
     /// Has the kernel refuse them, and knows of them from now on.
@@ -206,7 +198,7 @@ impl Engine {
 
     /// Destroys the banned sources' established connections to the ports of gates that enforce, but no trusted one's;
     /// returns how many.
-    fn cut(&self, bans: &[Evidenced]) -> u64 {
+    pub(super) fn cut(&self, bans: &[Evidenced]) -> u64 {
         let gated = |port: u16| {
             let mut enforcing = self.config.gates.iter().filter(|gate| gate.mode == Mode::Enforce);
             enforcing.any(|gate| gate.ports.contains(&port))
@@ -230,14 +222,21 @@ impl Engine {
         }
     }
 
-    /// Lifts exactly these bans, or every one.
-    pub(super) fn unban(&mut self, prefixes: &[IpNet], all: bool) -> Result<Unbanned, Failure> {
+    /// Whom an unban is for: every one, or these, and of these, with `missing_ok`, only those that are banned.
+    pub(super) fn to_unban(&self, prefixes: &[IpNet], all: bool, missing_ok: bool) -> Vec<IpNet> {
+        if all {
+            return self.bans.keys().copied().collect();
+        }
+        let given = prefixes.iter().map(IpNet::trunc);
+        given
+            .filter(|prefix| !missing_ok || self.bans.contains_key(prefix))
+            .collect()
+    }
+
+    /// Lifts exactly these bans.
+    pub(super) fn unban(&mut self, prefixes: &[IpNet]) -> Result<Unbanned, Failure> {
         let now = Timestamp::now();
-        let prefixes: Vec<IpNet> = if all {
-            self.bans.keys().copied().collect()
-        } else {
-            prefixes.iter().map(IpNet::trunc).collect()
-        };
+        let prefixes = prefixes.to_vec();
         for prefix in &prefixes {
             if !self.bans.contains_key(prefix) {
                 let wider = self.wider_ban(*prefix);
@@ -401,7 +400,7 @@ impl Engine {
         Ok(applied)
     }
 
-    fn known_gate(&self, gate: Option<&str>) -> Result<(), Failure> {
+    pub(super) fn known_gate(&self, gate: Option<&str>) -> Result<(), Failure> {
         let Some(gate) = gate else { return Ok(()) };
         if self.config.gates.iter().any(|known| known.name == gate) {
             return Ok(());
@@ -636,7 +635,7 @@ impl Known for Facts<'_> {
     }
 }
 
-fn is(exception: &Exception, prefix: IpNet, gate: Option<&str>) -> bool {
+pub(super) fn is(exception: &Exception, prefix: IpNet, gate: Option<&str>) -> bool {
     exception.prefix == prefix && exception.gate.as_deref() == gate
 }
 
@@ -649,6 +648,21 @@ pub(super) fn wider_than(prefix: IpNet) -> impl Iterator<Item = IpNet> {
 fn live(bans: &[Evidenced], now: Timestamp) -> Vec<Evidenced> {
     let holds = |(ban, _): &&Evidenced| ban.until.is_none_or(|until| until > now);
     bans.iter().filter(holds).cloned().collect()
+}
+
+/// Why a ban of it would be a mistake.
+pub(super) fn too_wide(prefix: IpNet) -> Option<String> {
+    let widest = if matches!(prefix, IpNet::V4(_)) {
+        WIDEST_BAN4
+    } else {
+        WIDEST_BAN6
+    };
+    (prefix.prefix_len() < widest).then(|| {
+        format!(
+            "{prefix} is wider than a ban may be (/{widest}): what is never to be let in belongs into `block`, or is left \
+             out of `allow`"
+        )
+    })
 }
 
 /// Shortest IPv4 prefix that can be banned: the largest block that the registries ever gave to one holder.

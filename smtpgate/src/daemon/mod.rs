@@ -10,6 +10,7 @@ pub mod engine;
 pub mod failure;
 mod history;
 pub mod hooks;
+mod import;
 mod interfaces;
 mod listing;
 pub mod lock;

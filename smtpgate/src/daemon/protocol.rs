@@ -26,8 +26,8 @@ pub struct Asked {
     /// What is asked.
     #[serde(flatten)]
     pub request: Request,
-    /// Seconds after which the change is undone unless `confirm` follows. Only `reload`, `ban`, `allow` and `disallow`
-    /// take it.
+    /// Seconds after which the change is undone unless `confirm` follows. Only `reload`, `ban`, `allow`, `disallow`
+    /// and `import` take it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm: Option<u64>,
 }
@@ -81,7 +81,7 @@ pub fn read(line: &[u8]) -> Result<Asked, Failure> {
     }
     match confirm {
         Some(_) if !request.takes_confirm() => Err(Failure::Usage(
-            "`confirm` goes with reload, ban, allow and disallow only".to_owned(),
+            "`confirm` goes with reload, ban, allow, disallow and import only".to_owned(),
         )),
         Some(seconds) if !(1..=LONGEST_CONFIRM).contains(&seconds) => Err(Failure::Usage(format!(
             "`confirm` is from 1 to {LONGEST_CONFIRM} seconds"
@@ -132,6 +132,9 @@ pub enum Request {
         /// Every ban.
         #[serde(default)]
         all: bool,
+        /// Those that are not banned are no error.
+        #[serde(default)]
+        missing_ok: bool,
     },
     /// Answered by [`super::report::Applied`].
     Allow {
@@ -152,6 +155,21 @@ pub enum Request {
         /// As it was given.
         gate: Option<String>,
     },
+    /// Ban and allow what other tools refused and let in: all of it at once. Answered by [`super::report::Imported`].
+    Import {
+        /// What comes from where.
+        parts: Vec<Part>,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Take back what imports have brought. Answered by [`super::report::Withdrawn`].
+    Withdraw {
+        /// As the parts of the imports had it.
+        from: Vec<String>,
+    },
+    /// What is in force, as prefixes. Answered by [`crate::moving::Leaving`].
+    Export,
     /// Answered by [`super::report::Applied`].
     Reload,
     /// Keep the change that waits. Answered by [`super::report::Settled`].
@@ -162,6 +180,44 @@ pub enum Request {
     },
     /// Take the gate down and end. Answered by [`super::report::Unloaded`].
     Unload,
+}
+
+/// What an import brings from one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// A file's path, say: `list` and `explain` show it.
+    pub from: String,
+    /// Whom to let in.
+    #[serde(default)]
+    pub allow: Vec<Admission>,
+    /// Whom to refuse.
+    #[serde(default)]
+    pub ban: Vec<Refused>,
+}
+
+/// Whom an import lets in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admission {
+    /// Who.
+    #[serde(deserialize_with = "prefix")]
+    pub prefix: IpNet,
+    /// Only at this gate; none is every gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
+}
+
+/// Whom an import refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Who.
+    #[serde(deserialize_with = "prefix")]
+    pub prefix: IpNet,
+    /// To when; none is until lifted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<jiff::Timestamp>,
 }
 
 /// As the command line reads it: also a bare address, and no host bits.
@@ -187,7 +243,7 @@ impl Request {
     const fn takes_nothing(&self) -> bool {
         matches!(
             self,
-            Self::Status | Self::Top | Self::Watch | Self::Reload | Self::Unload
+            Self::Status | Self::Top | Self::Watch | Self::Export | Self::Reload | Self::Unload
         )
     }
 
@@ -195,7 +251,14 @@ impl Request {
     pub const fn changes(&self) -> bool {
         !matches!(
             self,
-            Self::Status | Self::List(_) | Self::Top | Self::Report { .. } | Self::Watch | Self::Explain { .. }
+            Self::Status
+                | Self::List(_)
+                | Self::Top
+                | Self::Report { .. }
+                | Self::Watch
+                | Self::Explain { .. }
+                | Self::Export
+                | Self::Import { dry_run: true, .. }
         )
     }
 
@@ -212,6 +275,9 @@ impl Request {
             Self::Unban { .. } => "unban",
             Self::Allow { .. } => "allow",
             Self::Disallow { .. } => "disallow",
+            Self::Import { .. } => "import",
+            Self::Withdraw { .. } => "withdraw",
+            Self::Export => "export",
             Self::Reload => "reload",
             Self::Confirm { .. } => "confirm",
             Self::Unload => "unload",
@@ -221,7 +287,11 @@ impl Request {
     const fn takes_confirm(&self) -> bool {
         matches!(
             self,
-            Self::Reload | Self::Ban { .. } | Self::Allow { .. } | Self::Disallow { .. }
+            Self::Reload
+                | Self::Ban { .. }
+                | Self::Allow { .. }
+                | Self::Disallow { .. }
+                | Self::Import { dry_run: false, .. }
         )
     }
 }
@@ -375,6 +445,7 @@ mod tests {
             Request::Unban {
                 prefixes: vec![net()],
                 all: false,
+                missing_ok: true,
             },
             Request::Allow {
                 prefix: net(),
@@ -385,6 +456,24 @@ mod tests {
                 prefix: net(),
                 gate: None,
             },
+            Request::Import {
+                parts: vec![Part {
+                    from: "/etc/hosts.allow".to_owned(),
+                    allow: vec![Admission {
+                        prefix: net(),
+                        gate: None,
+                    }],
+                    ban: vec![Refused {
+                        prefix: net(),
+                        until: Some(jiff::Timestamp::UNIX_EPOCH),
+                    }],
+                }],
+                dry_run: false,
+            },
+            Request::Withdraw {
+                from: vec!["/etc/hosts.allow".to_owned()],
+            },
+            Request::Export,
             Request::Reload,
             Request::Confirm { undo: true },
             Request::Unload,

@@ -635,3 +635,40 @@ pub struct Turned {
     /// Offences from there, and from those banned by then.
     pub offences: u64,
 }
+
+/// Answer of `import`: what could not be taken of it, and what is worth a word. All else is in force, or would be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Imported {
+    /// What was left.
+    pub left: Vec<NotTaken>,
+    /// Whether a gate is loaded that enforces it now.
+    pub in_kernel: bool,
+    /// Open connections that were cut.
+    pub cut: u64,
+    /// What is worth a word.
+    pub notes: Vec<String>,
+}
+
+/// What an import has left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NotTaken {
+    /// The part of the import, from 0.
+    pub part: usize,
+    /// Whether it was to be banned.
+    pub ban: bool,
+    /// Who.
+    pub prefix: IpNet,
+    /// Where it was to be allowed.
+    pub gate: Option<String>,
+    /// Why not.
+    pub why: String,
+}
+
+/// Answer of `withdraw`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// Exceptions that are gone.
+    pub disallowed: u64,
+    /// Bans that are gone.
+    pub unbanned: u64,
+}

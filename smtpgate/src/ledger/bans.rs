@@ -89,12 +89,7 @@ impl Ledger {
 
     /// Takes back what holds on exactly this prefix at `now`. False when nothing did.
     pub fn unban(&mut self, prefix: IpNet, now: Timestamp) -> Result<bool> {
-        let now = now.as_millisecond();
-        self.write("lift a ban in", |tx| {
-            let live = "UPDATE bans SET lifted = ?2
-                         WHERE prefix = ?1 AND lifted IS NULL AND (until IS NULL OR until > ?2)";
-            Ok(tx.execute(live, params![canonical(prefix).to_string(), now])? > 0)
-        })
+        self.write("lift a ban in", |tx| lift(tx, prefix, now))
     }
 
     /// All bans that hold at `now`, the oldest first.
@@ -152,6 +147,15 @@ fn last(db: &Connection, prefix: IpNet) -> rusqlite::Result<Option<Past>> {
         Ok(ended.filter(|_| lifted.is_none()).map(|ended| Past { returns, ended }))
     });
     Ok(past.optional()?.flatten())
+}
+
+pub(super) fn lift(tx: &Transaction<'_>, prefix: IpNet, now: Timestamp) -> rusqlite::Result<bool> {
+    let live = "UPDATE bans SET lifted = ?2
+                 WHERE prefix = ?1 AND lifted IS NULL AND (until IS NULL OR until > ?2)";
+    let lifted = tx
+        .prepare_cached(live)?
+        .execute(params![canonical(prefix).to_string(), now.as_millisecond()])?;
+    Ok(lifted > 0)
 }
 
 pub(super) fn insert(tx: &Transaction<'_>, ban: &Ban, evidence: &[String]) -> rusqlite::Result<()> {

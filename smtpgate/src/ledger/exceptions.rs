@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::values::{canonical, parsed, time};
@@ -24,29 +24,12 @@ pub struct Exception {
 impl Ledger {
     /// Adds an exception, or replaces the one for the same prefix and gate.
     pub fn allow(&mut self, exception: &Exception) -> Result<()> {
-        self.write("record an exception in", |tx| {
-            tx.execute(
-                "INSERT OR REPLACE INTO exceptions (prefix, gate, since, note) VALUES (?1, ?2, ?3, ?4)",
-                params![
-                    canonical(exception.prefix).to_string(),
-                    exception.gate.as_deref().unwrap_or_default(),
-                    exception.since.as_millisecond(),
-                    exception.note,
-                ],
-            )?;
-            Ok(())
-        })
+        self.write("record an exception in", |tx| insert(tx, exception))
     }
 
     /// Removes the exception for exactly this prefix and gate. False when there was none.
     pub fn disallow(&mut self, prefix: IpNet, gate: Option<&str>) -> Result<bool> {
-        self.write("remove an exception from", |tx| {
-            let removed = tx.execute(
-                "DELETE FROM exceptions WHERE prefix = ?1 AND gate = ?2",
-                params![canonical(prefix).to_string(), gate.unwrap_or_default()],
-            )?;
-            Ok(removed > 0)
-        })
+        self.write("remove an exception from", |tx| remove(tx, prefix, gate))
     }
 
     /// All exceptions, the oldest first.
@@ -65,4 +48,22 @@ impl Ledger {
             all.collect()
         })
     }
+}
+
+pub(super) fn insert(tx: &Transaction<'_>, exception: &Exception) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT OR REPLACE INTO exceptions (prefix, gate, since, note) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            canonical(exception.prefix).to_string(),
+            exception.gate.as_deref().unwrap_or_default(),
+            exception.since.as_millisecond(),
+            exception.note,
+        ])?;
+    Ok(())
+}
+
+pub(super) fn remove(tx: &Transaction<'_>, prefix: IpNet, gate: Option<&str>) -> rusqlite::Result<bool> {
+    let removed = tx
+        .prepare_cached("DELETE FROM exceptions WHERE prefix = ?1 AND gate = ?2")?
+        .execute(params![canonical(prefix).to_string(), gate.unwrap_or_default()])?;
+    Ok(removed > 0)
 }

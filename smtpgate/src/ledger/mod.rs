@@ -47,6 +47,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Rows that one [`Ledger::prune`] removes of each kind: it must not hold up a ban.
 const PRUNED_AT_ONCE: u32 = 10_000;
 
+/// Bans and exceptions that come or go together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// Those.
+    pub bans: Vec<Ban>,
+    /// And those.
+    pub exceptions: Vec<Exception>,
+}
+
 /// The open ledger. Every error names its file.
 #[derive(Debug)]
 pub struct Ledger {
@@ -135,6 +144,22 @@ impl Ledger {
     /// Tries again to record what waits.
     pub fn retry(&mut self) -> Result<()> {
         self.write("record what waits in", |_| Ok(()))
+    }
+
+    /// Commits bans and exceptions that come, and those that go at `now`: all or nothing.
+    pub fn exchange(&mut self, come: &Exchange, go: &Exchange, now: Timestamp) -> Result<()> {
+        self.write("record an import in", |tx| {
+            for ban in &go.bans {
+                bans::lift(tx, ban.prefix, now)?;
+            }
+            for exception in &go.exceptions {
+                exceptions::remove(tx, exception.prefix, exception.gate.as_deref())?;
+            }
+            come.bans.iter().try_for_each(|ban| bans::insert(tx, ban, &[]))?;
+            come.exceptions
+                .iter()
+                .try_for_each(|exception| exceptions::insert(tx, exception))
+        })
     }
 
     /// Removes offences and ended bans from before the given times: the oldest first, and not more than 10,000 of each,

@@ -77,6 +77,14 @@ impl Ranges {
         }
     }
 
+    /// Whether the set holds all of `net`.
+    pub fn holds(&self, net: IpNet) -> bool {
+        match net {
+            IpNet::V4(net) => self.v4.holds(net.network().into(), net.broadcast().into()),
+            IpNet::V6(net) => self.v6.holds(net.network().into(), net.broadcast().into()),
+        }
+    }
+
     /// The fewest prefixes that cover exactly this set: IPv4 first, each family ascending.
     pub fn to_nets(&self) -> Vec<IpNet> {
         let mut nets = Vec::with_capacity(self.v4.ranges.len() + self.v6.ranges.len());
@@ -176,11 +184,15 @@ impl<A: Address> Family<A> {
     }
 
     fn contains(&self, address: A) -> bool {
-        let after = self.ranges.partition_point(|(low, _)| *low <= address);
+        self.holds(address, address)
+    }
+
+    fn holds(&self, first: A, last: A) -> bool {
+        let after = self.ranges.partition_point(|(low, _)| *low <= first);
         after
             .checked_sub(1)
             .and_then(|index| self.ranges.get(index))
-            .is_some_and(|(_, high)| address <= *high)
+            .is_some_and(|(_, high)| last <= *high)
     }
 
     fn remove_all(&mut self, other: &Family<A>) {

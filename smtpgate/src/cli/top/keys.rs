@@ -139,6 +139,7 @@ fn asked(screen: Screen, question: Question, key: KeyCode) -> (Screen, Do) {
             let request = Request::Unban {
                 prefixes: vec![prefix],
                 all: false,
+                missing_ok: false,
             };
             (back(screen), Do::Ask(request))
         }
@@ -240,6 +241,7 @@ mod tests {
         Do::Ask(Request::Unban {
             prefixes: vec![prefix.parse().unwrap()],
             all: false,
+            missing_ok: false,
         })
     }
 

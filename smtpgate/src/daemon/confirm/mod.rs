@@ -23,7 +23,7 @@ pub(crate) use pending::{Former, Pending};
 use super::{
     engine::Engine,
     failure::Failure,
-    report::{Applied, Banned, PendingState, Settled},
+    report::{Applied, Banned, Imported, PendingState, Settled},
 };
 
 /// Between two attempts of an undo that fails.
@@ -64,6 +64,12 @@ pub(super) trait Noted {
 }
 
 impl Noted for Applied {
+    fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+}
+
+impl Noted for Imported {
     fn note(&mut self, note: String) {
         self.notes.push(note);
     }
@@ -276,6 +282,7 @@ impl Engine {
                 self.put_back(copy).inspect_err(|_| self.confirming.held = held)
             }
             Former::Bans(former) => self.restore_bans(pending.since, former),
+            Former::Import { bans, exceptions } => self.restore_import(pending.since, bans, exceptions),
             Former::Exception {
                 prefix,
                 gate,

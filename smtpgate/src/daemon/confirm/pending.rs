@@ -37,6 +37,11 @@ pub(crate) enum Former {
     Configuration(Box<InForce>),
     /// The prefixes that the change bans, each with the ban that it had.
     Bans(Vec<(IpNet, Option<Ban>)>),
+    /// The prefixes that an import bans and allows, each with what it had.
+    Import {
+        bans: Vec<(IpNet, Option<Ban>)>,
+        exceptions: Vec<(IpNet, Option<String>, Option<Exception>)>,
+    },
     /// The exception of a prefix at a gate, or none.
     Exception {
         prefix: IpNet,
