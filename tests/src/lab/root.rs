@@ -1,4 +1,5 @@
-//! The Debian root folders that the mail host runs from: real Postfix, Dovecot and rsyslog, kept under `target/lab/`.
+//! The Debian root folders that the mail host runs from: real Postfix, Dovecot and rsyslog, and what else refuses on mail
+//! hosts (fail2ban, ipset, nftables), kept under `target/lab/`.
 //!
 //! Each is made once by debootstrap and never changed after: each mail host works on an overlay of its own.
 
@@ -10,7 +11,7 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
-const PACKAGES: &str = "postfix,dovecot-core,dovecot-imapd,rsyslog,openssl";
+const PACKAGES: &str = "postfix,dovecot-core,dovecot-imapd,rsyslog,openssl,fail2ban,ipset,nftables";
 
 /// A Debian release, and so the versions of its servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
