@@ -3,9 +3,11 @@
 //! Tests that need root are marked `#[ignore = "root: cargo xtask test"]`, so a plain `cargo test` says that it left them
 //! out; once they run, they fail when anything they need is missing.
 
+pub mod dice;
 pub mod gated;
 pub mod kernels;
 pub mod lab;
 pub mod packets;
 pub mod reader;
+pub mod sweep;
 pub mod tun;

@@ -9,6 +9,7 @@ mod geo;
 mod npm;
 mod package;
 mod run;
+mod sweep;
 mod test;
 mod tools;
 mod verify_ebpf;
@@ -34,6 +35,7 @@ enum Task {
     Test(test::Args),
     Bench(bench::Args),
     BenchLog(bench_log::Args),
+    Sweep(sweep::Args),
     /// Rebuild the committed kernel object from its source, with the pinned linker
     Ebpf(ebpf::Args),
     /// Prove that the committed kernel object is what the source gives
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::BenchLog(args) => bench_log::run(&args),
+        Task::Sweep(args) => sweep::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),

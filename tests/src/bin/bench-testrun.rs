@@ -16,6 +16,7 @@ use smtpgate::config::Database;
 use smtpgate::policy::intent::{Gate as MailGate, Intent};
 use smtpgate::sources::Sources;
 use smtpgate_common::abi::programs;
+use smtpgate_tests::dice::Dice;
 use smtpgate_tests::lab::netns::{End, Netns, veth};
 use smtpgate_tests::packets::builder::{ACK, Ends, Ipv4, Ipv6, Tcp, ethernet, ethertype, protocol, udp};
 use smtpgate_tests::packets::gate::Gate;
@@ -208,43 +209,6 @@ fn packet(source: IpAddr, kind: u8, payload: impl Fn(Ends) -> Vec<u8>) -> Vec<u8
                 &Ipv6::new(address, HOST6, kind).packet(&payload(ends)),
             )
         }
-    }
-}
-
-/// The same numbers every time: splitmix64 (Steele, Lea, Flood, OOPSLA 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        word ^ word >> 31
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit.max(1) as u64).unwrap_or_default()
-    }
-
-    fn half(&mut self) -> u32 {
-        u32::try_from(self.next() >> 32).unwrap_or_default()
-    }
-
-    /// An address in one of the prefixes of a family.
-    fn within(&mut self, nets: &[IpNet], v6: bool) -> Result<IpAddr> {
-        let family: Vec<&IpNet> = nets.iter().filter(|net| net.addr().is_ipv6() == v6).collect();
-        let net = family.get(self.below(family.len())).context("no such prefixes")?;
-        Ok(match net {
-            IpNet::V4(net) => {
-                let host = self.half() & net.hostmask().to_bits();
-                Ipv4Addr::from_bits(net.network().to_bits() | host).into()
-            }
-            IpNet::V6(net) => {
-                let host = (u128::from(self.next()) << 64 | u128::from(self.next())) & net.hostmask().to_bits();
-                Ipv6Addr::from_bits(net.network().to_bits() | host).into()
-            }
-        })
     }
 }
 
