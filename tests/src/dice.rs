@@ -10,8 +10,8 @@ use ipnet::IpNet;
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// Any number.
-    pub fn next(&mut self) -> u64 {
+    /// Any number of 64 bits.
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut word = self.0;
         word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -21,12 +21,12 @@ impl Dice {
 
     /// A number below the limit; 0 when that is 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit.max(1) as u64).unwrap_or_default()
+        usize::try_from(self.word() % limit.max(1) as u64).unwrap_or_default()
     }
 
     /// Any number of 32 bits.
     pub fn half(&mut self) -> u32 {
-        u32::try_from(self.next() >> 32).unwrap_or_default()
+        u32::try_from(self.word() >> 32).unwrap_or_default()
     }
 
     /// An address in one of the prefixes of a family.
@@ -39,7 +39,7 @@ impl Dice {
                 Ipv4Addr::from_bits(net.network().to_bits() | host).into()
             }
             IpNet::V6(net) => {
-                let host = (u128::from(self.next()) << 64 | u128::from(self.next())) & net.hostmask().to_bits();
+                let host = (u128::from(self.word()) << 64 | u128::from(self.word())) & net.hostmask().to_bits();
                 Ipv6Addr::from_bits(net.network().to_bits() | host).into()
             }
         })

@@ -251,7 +251,7 @@ fn lab_cli_watch_and_list_tell_who_and_why() {
         (["--reason", "maxretry"], &guesser),
         (["--user", "info"], &guesser),
     ] {
-        assert_eq!(listed(&words), [expected.clone()], "{words:?}");
+        assert_eq!(listed(&words), std::slice::from_ref(expected), "{words:?}");
     }
     assert_eq!(listed(&["--user", "nobody"]), <[String; 0]>::default());
     assert_eq!(

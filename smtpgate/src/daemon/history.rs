@@ -91,9 +91,14 @@ impl Engine {
         let Some(plane) = &self.plane else { return Ok(None) };
         let counts = plane.counts().map_err(Failure::failed)?;
         let begin = plane.since().map_err(Failure::failed)?;
-        let found = gained(self.history.mark.as_ref(), &name(plane), begin, &counts, now, |gate| {
-            views::gate_name(&self.config, gate)
-        });
+        let found = gained(
+            self.history.mark.as_ref(),
+            &name(plane, begin),
+            begin,
+            &counts,
+            now,
+            |gate| views::gate_name(&self.config, gate),
+        );
         Ok(Some(found))
     }
 
@@ -121,9 +126,11 @@ impl Engine {
     pub(super) fn pulse(&mut self) {
         let Some(plane) = &self.plane else { return };
         let gates = u8::try_from(self.config.gates.len()).unwrap_or(u8::MAX);
-        let Ok(counts) = plane.counts_of(gates) else { return };
+        let (Ok(counts), Ok(begin)) = (plane.counts_of(gates), plane.since()) else {
+            return;
+        };
         let sums = Sums::of(&counts);
-        let name = name(plane);
+        let name = name(plane, begin);
         let before = self.history.last.replace((name.clone(), sums));
         let before = before
             .filter(|(known, _)| *known == name)
@@ -145,10 +152,10 @@ impl Engine {
     }
 }
 
-/// Names counters for good: no other map of this boot has their number.
-fn name(plane: &Dataplane) -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    format!("{}/{}", boot.trim(), plane.counters_id())
+/// Names counters for good: no other map of a boot has their number, and no other boot made one at that time. The boot's
+/// own id stands in a file that a sandbox may hide.
+fn name(plane: &Dataplane, begin: Timestamp) -> String {
+    format!("{}@{}", plane.counters_id(), begin.as_nanosecond())
 }
 
 /// What `counts` gained since `mark`, and the new mark. Counters that the mark does not know have counted since `begin`.

@@ -166,7 +166,7 @@ impl World {
     fn foreign(&self, dice: &mut Dice, v6: bool) -> IpAddr {
         loop {
             let address = if v6 {
-                IpAddr::V6(Ipv6Addr::from_bits((0x2000 << 112) | (u128::from(dice.next()) << 61)))
+                IpAddr::V6(Ipv6Addr::from_bits((0x2000 << 112) | (u128::from(dice.word()) << 61)))
             } else {
                 IpAddr::V4(Ipv4Addr::from_bits(dice.half()))
             };

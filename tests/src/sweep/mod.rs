@@ -132,7 +132,7 @@ impl Sweep<'_> {
     fn random6(&self, chunk: u32, outcome: &mut Outcome) {
         let mut dice = Dice(u64::from(chunk) << 32);
         for number in 0..CHUNK6 {
-            let random = u128::from(dice.next()) << 64 | u128::from(dice.next());
+            let random = u128::from(dice.word()) << 64 | u128::from(dice.word());
             let bits = match self.nets6.get(dice.below(self.nets6.len())) {
                 Some(net) if number % 2 == 0 => net.network().to_bits() | random & net.hostmask().to_bits(),
                 _ => 0b001 << 125 | random >> 3,

@@ -40,8 +40,7 @@ pub fn built_in() -> Result<Vec<Policy>> {
         now: NOW,
     };
     Ok(vec![
-        policy("built-in Japan", japan.clone()),
-        policy("Japan and 100,000 bans", banning(japan)?),
+        policy("built-in Japan and 100,000 bans", banning(japan)?),
         policy("nested trust, block, allow", nested()),
     ])
 }
@@ -128,7 +127,7 @@ fn nested() -> Intent {
         .map(|_| {
             (
                 dice.half(),
-                0x2000 << 112 | u128::from(dice.next()) << 60 | u128::from(dice.next()),
+                0x2000 << 112 | u128::from(dice.word()) << 60 | u128::from(dice.word()),
             )
         })
         .collect();
