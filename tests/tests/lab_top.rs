@@ -78,7 +78,9 @@ fn lab_top_shows_who_is_refused_and_bans_on_the_wire() {
     top.wait_for(&["BY GATE", "0 bans"]).unwrap();
 
     gate.kill().unwrap();
-    top.wait_for(&["NO ANSWER", "trying again"]).unwrap();
+    top.wait_for(&["NO ANSWER"]).unwrap();
+    top.press("j").unwrap();
+    top.wait_for(&["the daemon has ended", "trying again"]).unwrap();
     gate.start().unwrap();
     top.wait_for(&["ENFORCING"]).unwrap();
     top.press("q").unwrap();

@@ -20,7 +20,7 @@ use rustix::thread::{
     set_capabilities, set_no_new_privs,
 };
 
-use crate::config::{Config, DEFAULT_PATH, Database, Follow};
+use crate::config::{Config, DEFAULT_PATH, Database, Follow, OwnerDatabase};
 use crate::sources::{self, Spec};
 
 /// Loading and replacing programs, maps and links, cutting connections; and reading logs of other owners, where the
@@ -94,6 +94,11 @@ impl Reach {
             Database::Auto => reach.read.extend(sources::geoip_folders().map(PathBuf::from)),
             Database::File(path) => reach.beside(path),
             Database::BuiltIn => {}
+        }
+        match &config.geoip.asn {
+            OwnerDatabase::Auto => reach.read.extend(sources::geoip_folders().map(PathBuf::from)),
+            OwnerDatabase::File(path) => reach.beside(path),
+            OwnerDatabase::Off => {}
         }
         match &config.maillog.follow {
             Follow::Files(files) => files.iter().for_each(|file| reach.beside(file)),
@@ -280,11 +285,13 @@ mod tests {
         };
         config.maillog.follow = Follow::Files(vec![real.join("log/mail.log")]);
         config.geoip.database = Database::File("/data/country.mmdb".into());
+        config.geoip.asn = OwnerDatabase::File("/owners/asn.mmdb".into());
         let reach = Reach::of(&config, None);
         let want: BTreeSet<PathBuf> = [
             "/etc/smtpgate".into(),
             "/srv/lists".into(),
             "/data".into(),
+            "/owners".into(),
             real.join("log"),
             real.join("elsewhere"),
         ]

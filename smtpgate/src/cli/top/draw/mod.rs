@@ -315,7 +315,7 @@ fn foot<'t>(screen: &Screen, look: &Look, width: u16) -> Line<'t> {
         }
         (_, Some(said), _) if said.bad => Line::styled(fit(&format!("! {}", said.text)), look.alarm()),
         (_, Some(said), _) => Line::styled(fit(&said.text), Style::new().add_modifier(Modifier::BOLD)),
-        (_, None, Some(lost)) => Line::styled(fit(&format!("! {lost}; trying again")), look.alarm()),
+        (_, None, Some(lost)) => Line::styled(fit(&format!("! trying again: {lost}")), look.alarm()),
         (Over::Help, ..) => keys("any key: back   q quit"),
         (Over::Page { .. }, ..) => keys("Esc back   Up Down PgUp PgDn scroll"),
         (Over::Nothing, ..) => keys("q quit   b ban   u unban   e explain   Tab other list   Up Down choose   ? help"),

@@ -222,7 +222,7 @@ fn top_says_what_state_the_gate_is_in() {
             state(true, "enforce", Some("the daemon has ended")),
             "NO ANSWER",
             "Refused  ",
-            "! the daemon has ended; trying again",
+            "! trying again: the daemon has ended",
         ),
     ] {
         let lines: Vec<&str> = text.lines().collect();
