@@ -8,6 +8,7 @@ pub mod gated;
 pub mod kernels;
 pub mod lab;
 pub mod packets;
+pub mod promtool;
 pub mod reader;
 pub mod sweep;
 pub mod tun;

@@ -18,6 +18,7 @@ mod helper;
 mod import;
 mod list;
 mod load;
+mod metrics;
 mod output;
 mod report;
 mod run;
@@ -72,6 +73,8 @@ enum Verb {
     Top(top::Args),
     /// What was refused, from where, and who was banned, as text or as one page for a browser
     Report(report::Args),
+    /// Numbers for Prometheus, in its text format; with --json what `status --json` prints
+    Metrics,
     /// Say for one address which rule decides, at each gate, and whether the kernel agrees
     Explain(explain::Args),
     /// Refuse an address or prefix at every gate
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Verb::Top(args) => top::run(global, &output, &args),
         Verb::Watch(args) => watch::run(global, &output, &args),
         Verb::Report(args) => report::run(global, &output, &args),
+        Verb::Metrics => metrics::run(global, &output),
         Verb::Explain(args) => explain::run(global, &output, &args),
         Verb::Ban(args) => ban::ban(global, &output, args),
         Verb::Unban(args) => ban::unban(global, &output, args),

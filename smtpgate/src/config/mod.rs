@@ -16,6 +16,7 @@ use crate::sources::Spec;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where the configuration is looked for when no file is named.
@@ -52,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[geoip]`
     pub geoip: Geoip,
+    /// `[metrics]`
+    pub metrics: Metrics,
 }
 
 /// A configuration as it was written: what can be kept, compared with what stands there now, and read again.
@@ -209,6 +212,33 @@ pub enum OwnerDatabase {
     File(PathBuf),
 }
 
+/// `[metrics]`: numbers for Prometheus; nowhere unless asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metrics {
+    /// Where they can be fetched by HTTP.
+    pub listen: Option<Listen>,
+    /// The file that the node-exporter's textfile collector reads.
+    pub textfile: Option<PathBuf>,
+}
+
+/// Where metrics are served. Nothing that another host could reach: they have no password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A loopback address and a port.
+    Tcp(SocketAddr),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
 impl Default for Config {
     /// What is used when there is no configuration file (DESIGN §7).
     fn default() -> Self {
@@ -237,6 +267,7 @@ impl Default for Config {
             paths: Paths::default(),
             limits: Limits::default(),
             geoip: Geoip::default(),
+            metrics: Metrics::default(),
         }
     }
 }

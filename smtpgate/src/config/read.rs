@@ -1,13 +1,14 @@
 //! The tree of values to the configuration: every key by name, its kind, its range. Collects all problems.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::tree::{Node, Place, Table, Value};
 use super::{
-    Config, ConfigError, Database, Detect, Follow, Gate, Geoip, Hooks, Limits, MAX_ENTRIES, MAX_GATES, Maillog, Mode,
-    OwnerDatabase, Paths, Problem, Written, duration,
+    Config, ConfigError, Database, Detect, Follow, Gate, Geoip, Hooks, Limits, Listen, MAX_ENTRIES, MAX_GATES, Maillog,
+    Metrics, Mode, OwnerDatabase, Paths, Problem, Written, duration,
 };
 use crate::maillog::{Kind, Pattern, Patterns};
 use crate::nearest::nearest;
@@ -17,7 +18,7 @@ use crate::sources::Spec;
 pub(super) const DEFAULT_ALLOW: [&str; 2] = ["country:JP", "private"];
 
 /// All keys, by section. `gate` stands for every `[gate.NAME]`. `docs/configuration.md` tells of each.
-pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 10] = [
     (
         "",
         &[
@@ -33,6 +34,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
             "paths",
             "limits",
             "geoip",
+            "metrics",
         ],
     ),
     ("gate", &["ports", "allow", "mode"]),
@@ -61,6 +63,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
     ("paths", &["state", "run", "pins"]),
     ("limits", &["prefixes", "bans", "headroom"]),
     ("geoip", &["asn", "database"]),
+    ("metrics", &["listen", "textfile"]),
 ];
 
 /// Reads the merged tree of what was written.
@@ -94,6 +97,7 @@ pub(super) fn config(root: &Table, written: Written) -> Result<Config, ConfigErr
         paths: reader.paths(&top),
         limits: reader.limits(&top),
         geoip: reader.geoip(&top),
+        metrics: reader.metrics(&top),
         written: Written::default(),
     };
     let mut problems = reader.problems;
@@ -758,5 +762,45 @@ impl Reader<'_> {
                 .map_or(OwnerDatabase::Auto, OwnerDatabase::File),
         };
         Geoip { database, asn }
+    }
+
+    fn metrics(&mut self, top: &Section<'_>) -> Metrics {
+        let Some(section) = self.section(top, "metrics") else {
+            return Metrics::default();
+        };
+        let textfile = self.path(&section, "textfile");
+        if let Some(found) = section.get("textfile")
+            && textfile
+                .as_ref()
+                .is_some_and(|path| path.extension().is_none_or(|end| end != "prom"))
+        {
+            let message = format!("{}: the node-exporter reads only files that end in .prom", found.name);
+            self.problem(&found.node.at, message);
+        }
+        Metrics {
+            listen: section.get("listen").and_then(|found| self.listen(&found)),
+            textfile,
+        }
+    }
+
+    fn listen(&mut self, found: &Found<'_>) -> Option<Listen> {
+        let wanted = "\"unix:/run/smtpgate/metrics.sock\", or a loopback address and port like \"127.0.0.1:9725\"";
+        let text = self.string(found, wanted)?;
+        let bad = match (text.strip_prefix("unix:"), text.parse::<SocketAddr>()) {
+            (Some(path), _) if path.starts_with('/') => return Some(Listen::Unix(path.into())),
+            (Some(_), _) => "the path of the socket is not absolute",
+            (None, Ok(address)) if address.port() == 0 => "the port is 0",
+            (None, Ok(address)) if address.ip().to_canonical().is_loopback() => return Some(Listen::Tcp(address)),
+            (None, Ok(_)) => {
+                "other hosts could reach it, and there is no password: listen on a loopback address, and put a server that \
+                 asks for one before it"
+            }
+            (None, Err(_)) => "it is no address and port",
+        };
+        self.problem(
+            &found.node.at,
+            format!("{}: `{text}`: {bad}: give {wanted}", found.name),
+        );
+        None
     }
 }

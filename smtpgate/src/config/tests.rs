@@ -134,6 +134,9 @@ headroom = 0
 [geoip]
 database = "GeoLite2-Country.mmdb"
 asn = "GeoLite2-ASN.mmdb"
+[metrics]
+listen = "[::1]:9725"
+textfile = "smtpgate.prom"
 "#;
     let config = load_one(text).unwrap();
     let folder = config.written.folder.clone();
@@ -197,6 +200,10 @@ asn = "GeoLite2-ASN.mmdb"
             database: Database::File(folder.join("GeoLite2-Country.mmdb")),
             asn: OwnerDatabase::File(folder.join("GeoLite2-ASN.mmdb")),
         },
+        metrics: Metrics {
+            listen: Some(Listen::Tcp("[::1]:9725".parse().unwrap())),
+            textfile: Some(folder.join("smtpgate.prom")),
+        },
     };
     assert_eq!(config, expected);
 }
@@ -243,6 +250,21 @@ fn config_words_and_paths_of_single_keys() {
     assert_eq!(follow("\"journal\""), Ok(Follow::Journal(None)));
     assert_eq!(follow("\"journal:/j\""), Ok(Follow::Journal(Some(PathBuf::from("/j")))));
     assert_eq!(follow("\"/a\""), Ok(Follow::Files(vec![PathBuf::from("/a")])));
+    let listen = |value: &str| load_one(&format!("{GATE}[metrics]\nlisten = {value}")).map(|c| c.metrics.listen);
+    assert_eq!(listen("\"unix:/run/m\""), Ok(Some(Listen::Unix("/run/m".into()))));
+    for (value, why) in [
+        ("\"0.0.0.0:9725\"", "other hosts could reach it"),
+        ("\"[::]:9725\"", "other hosts could reach it"),
+        ("\"192.0.2.1:9725\"", "other hosts could reach it"),
+        ("\"127.0.0.1:0\"", "the port is 0"),
+        ("\"unix:m.sock\"", "not absolute"),
+        ("\"localhost\"", "no address and port"),
+    ] {
+        let said = listen(value).unwrap_err();
+        assert!(said.contains("metrics.listen") && said.contains(why), "{value}: {said}");
+    }
+    let said = load_one(&format!("{GATE}[metrics]\ntextfile = \"/x/y.txt\"")).unwrap_err();
+    assert!(said.contains(".prom"), "{said}");
     let database = |value: &str| load_one(&format!("{GATE}[geoip]\ndatabase = {value}")).map(|c| c.geoip.database);
     assert_eq!(database("\"built-in\""), Ok(Database::BuiltIn));
     assert_eq!(database("\"auto\""), Ok(Database::Auto));
@@ -264,7 +286,7 @@ fn config_problems_name_file_line_column_key_and_what_is_allowed() {
         (
             "unknown word",
             "colour = 1",
-            "c.toml:1:1: unknown key `colour`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, hooks, paths, limits, geoip",
+            "c.toml:1:1: unknown key `colour`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, hooks, paths, limits, geoip, metrics",
         ),
         (
             "key of a section at the top",
@@ -502,7 +524,7 @@ fn config_problems_of_all_files_come_in_order() {
     .unwrap_err();
     let expected = "c.toml:2:10: gate.mx.ports: 0 is no TCP port: give 1 to 65535\n\
         c.toml:3:10: gate.mx.allow: `x` is no kind of source: a source is country:JP, cidr:192.0.2.0/24, file:PATH, private or world\n\
-        c.toml:4:2: unknown key `zoo`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, hooks, paths, limits, geoip\n\
+        c.toml:4:2: unknown key `zoo`: the top of the file takes mode, interfaces, trust, ignoreip, block, gate, maillog, detect, hooks, paths, limits, geoip, metrics\n\
         c.d/a.toml:2:12: detect.maxretry: a string stands where a number from 1 to 10000 belongs";
     assert_eq!(error, expected);
 }
@@ -648,6 +670,7 @@ fn documented() -> Vec<(&'static str, Vec<(String, Option<String>)>)> {
         ("geoip", "\n## GeoIP\n"),
         ("paths", "\n## Paths\n"),
         ("limits", "\n## Limits\n"),
+        ("metrics", "\n## Metrics\n"),
         ("end", "\n## Example\n"),
     ];
     places

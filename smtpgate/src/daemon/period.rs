@@ -52,7 +52,7 @@ pub(super) fn period(engine: &Engine, since: Timestamp) -> Result<Period, Failur
     }
     let mut bans_by_rule = BTreeMap::new();
     for (rule, number) in ledger.bans_by_rule(since).map_err(Failure::failed)? {
-        bans_by_rule.insert(rule.unwrap_or_else(|| "operator".to_owned()), number);
+        bans_by_rule.insert(rule.unwrap_or_else(|| views::OPERATOR.to_owned()), number);
     }
     let standing = views::standing(engine, now)?;
     Ok(Period {

@@ -1,4 +1,4 @@
-//! What the verbs answer: stable field names, documented in `docs/see.md`. Text is made of these by the command line.
+//! What the verbs answer: stable field names, documented in `docs/json.md`. Text is made of these by the command line.
 
 use std::{collections::BTreeMap, net::IpAddr};
 

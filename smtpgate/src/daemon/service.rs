@@ -15,6 +15,7 @@ use super::{
     clock::{self, Moment},
     confirm::Undone,
     engine::Engine,
+    exporter::Exporter,
     failure::Failure,
     maillog::Maillog,
     protocol::Request,
@@ -109,7 +110,8 @@ async fn serve(
     }
     let applied = engine.start(confirm)?;
     let (call, mut calls) = mpsc::channel::<Call>(64);
-    let mut serving = pin!(server.serve(call, engine.news.handle()));
+    let mut serving = pin!(server.serve(call.clone(), engine.news.handle()));
+    let mut exporter = Exporter::start(&engine.config.metrics, &call);
 
     let mut telling = Telling::of(engine)?;
     let (changed, mut sources_changed) = mpsc::channel(1);
@@ -163,7 +165,7 @@ async fn serve(
                 let status = asked.request == Request::Status;
                 let mut answer = engine.handle(asked);
                 if status {
-                    answer = answer.and_then(|report| add_daemon(report, since, engine, &maillog));
+                    answer = answer.and_then(|report| add_daemon(report, since, engine, &maillog, &exporter));
                 }
                 let done = answer.is_ok() && engine.plane.is_none();
                 // Whoever asked may be gone.
@@ -236,6 +238,11 @@ async fn serve(
         if revision != engine.revision {
             revision = engine.revision;
             watch.follow(engine, &changed);
+            if exporter.config != engine.config.metrics {
+                // The former place is free before the new one is taken: it may be the same.
+                drop(exporter);
+                exporter = Exporter::start(&engine.config.metrics, &call);
+            }
         }
         if maillog.config.follow != engine.config.maillog.follow {
             maillog = Maillog::follow(engine)?;
@@ -346,6 +353,7 @@ fn add_daemon(
     since: Timestamp,
     engine: &Engine,
     maillog: &Maillog,
+    exporter: &Exporter,
 ) -> Result<serde_json::Value, Failure> {
     let mut status: Status = serde_json::from_value(report).map_err(Failure::failed)?;
     status.daemon = Some(DaemonState {
@@ -353,6 +361,7 @@ fn add_daemon(
         since,
     });
     status.attention.extend(maillog.attention());
+    status.attention.extend(exporter.attention());
     status.follow = maillog.sources();
     status.maillog = Some(MaillogState {
         lines: engine.lines,

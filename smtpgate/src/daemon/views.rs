@@ -365,8 +365,11 @@ pub(super) fn in_force(ban: &ledger::Ban, now: Timestamp) -> bool {
     ban.until.is_none_or(|until| until > now)
 }
 
+/// The rule of a ban that no rule made.
+pub(super) const OPERATOR: &str = "operator";
+
 fn rule(ban: &ledger::Ban) -> &'static str {
-    ban.rule.map_or("operator", |rule| rule.name())
+    ban.rule.map_or(OPERATOR, |rule| rule.name())
 }
 
 pub(super) fn state(ban: &ledger::Ban, country: Option<Country>, evidence: Vec<String>) -> BanState {

@@ -34,6 +34,9 @@ pub enum AttachMode {
 }
 
 impl AttachMode {
+    /// All, the best first.
+    pub const ALL: [Self; 3] = [Self::Native, Self::Generic, Self::Tc];
+
     /// As it is printed and documented.
     pub const fn name(self) -> &'static str {
         match self {
