@@ -5,6 +5,7 @@ mod bench_log;
 mod bpf_object;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod geo;
 mod npm;
 mod package;
@@ -36,6 +37,7 @@ enum Task {
     Bench(bench::Args),
     BenchLog(bench_log::Args),
     Sweep(sweep::Args),
+    Fuzz(fuzz::Args),
     /// Rebuild the committed kernel object from its source, with the pinned linker
     Ebpf(ebpf::Args),
     /// Prove that the committed kernel object is what the source gives
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::BenchLog(args) => bench_log::run(&args),
         Task::Sweep(args) => sweep::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),

@@ -34,6 +34,9 @@ pub(crate) const KERNELS: &[Tool] = &[
     ("ldd", "libc-bin"),
 ];
 
+/// What compiles the fuzzer.
+pub(crate) const FUZZ: &[Tool] = &[("g++", "g++")];
+
 /// What links the packages' binary. A compiler for musl, since SQLite and zstd are C.
 pub(crate) const PACKAGES: &[Tool] = &[("musl-gcc", "musl-tools"), ("strip", "binutils")];
 

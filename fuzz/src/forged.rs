@@ -1,0 +1,68 @@
+//! Any text in place of what a client chose (its login name, sender, recipient, greeting), in a line of every form there
+//! is: nobody but the client is ever blamed.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
+
+use crate::samples::sample_lines;
+use smtpgate::maillog::{Reader, parse};
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// What clients have chosen in the samples.
+const CHOSEN: [&str; 8] = [
+    "bob@example.com",
+    "bob@example.org",
+    "eve@example.org",
+    "eve@example.net",
+    "from@example.com",
+    "to@example.org",
+    "ylmf-pc",
+    "bob",
+];
+
+/// Lines taken apart at what clients have chosen.
+static SAMPLES: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
+    let parts = |line: String| {
+        let marked = CHOSEN.iter().fold(line, |line, chosen| line.replace(chosen, "\0"));
+        marked.split('\0').map(str::to_owned).collect::<Vec<_>>()
+    };
+    sample_lines()
+        .into_iter()
+        .map(parts)
+        .filter(|parts| parts.len() > 1)
+        .collect()
+});
+
+/// See the module.
+pub(crate) fn run(input: &[u8]) {
+    let [which, text @ ..] = input else { return };
+    let parts = &SAMPLES[usize::from(*which) % SAMPLES.len()];
+    // No daemon writes control characters, and a client's name is not empty.
+    let texts: Vec<String> = text
+        .split(|byte| *byte == b'\n')
+        .map(|text| {
+            text.iter().map(|byte| {
+                if byte.is_ascii_graphic() || *byte == b' ' {
+                    char::from(*byte)
+                } else {
+                    '?'
+                }
+            })
+        })
+        .map(|text| text.collect())
+        .collect();
+    let mut texts = texts.iter().cycle();
+    let mut line = String::new();
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            line.push_str(texts.next().expect("there is one at least"));
+        }
+        line.push_str(part);
+    }
+    let blamed = |address: Option<IpAddr>| address.is_none_or(|address| address == CLIENT);
+    assert!(blamed(parse(line.as_bytes()).and_then(|event| event.address)), "{line}");
+    assert!(
+        blamed(Reader::default().read(line.as_bytes()).and_then(|event| event.address)),
+        "{line}"
+    );
+}
