@@ -238,7 +238,17 @@ fn exact_with_olddir(way: &str) {
             log.rotate();
             pause(500);
             log.rotate();
-            pause(1000);
+            // What is in the new file is read after what was in the old one.
+            let next = *log.writer.next.lock().unwrap();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while !reader.read().unwrap().contains_key(&next) {
+                assert!(
+                    Instant::now() < deadline,
+                    "{way}: line {next} is not read\n{}",
+                    reader.said()
+                );
+                pause(200);
+            }
             reader.kill().unwrap();
             pause(300);
             reader.start().unwrap();
