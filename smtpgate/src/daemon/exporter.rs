@@ -49,87 +49,110 @@ const EVERY: Duration = Duration::from_secs(15);
 
 /// Serves until it is dropped; its socket and its file go away with it.
 pub(super) struct Exporter {
-    pub(super) config: config::Metrics,
-    tasks: Vec<JoinHandle<()>>,
-    socket: Option<PathBuf>,
-    troubles: Troubles,
-}
-
-/// What does not work now.
-#[derive(Clone, Debug, Default)]
-struct Troubles {
-    listen: Option<String>,
-    textfile: Arc<Mutex<Option<String>>>,
+    config: config::Metrics,
+    listener: Option<JoinHandle<()>>,
+    /// Why there is none, where there should be one.
+    deaf: Option<String>,
+    writer: Option<JoinHandle<()>>,
+    /// Why the file is not written, while it is not.
+    mute: Arc<Mutex<Option<String>>>,
 }
 
 impl Exporter {
     pub(super) fn start(config: &config::Metrics, calls: &mpsc::Sender<Call>) -> Self {
         let mut exporter = Self {
-            config: config.clone(),
-            tasks: Vec::new(),
-            socket: None,
-            troubles: Troubles::default(),
+            config: config::Metrics::default(),
+            listener: None,
+            deaf: None,
+            writer: None,
+            mute: Arc::default(),
         };
-        if let Some(listen) = &config.listen
-            && let Err(error) = exporter.listen(listen, calls)
-        {
-            let trouble = format!("[metrics] listen = \"{listen}\": {error}; nobody can fetch metrics there");
-            tracing::warn!("{trouble}");
-            exporter.troubles.listen = Some(trouble);
-        }
-        if let Some(path) = &config.textfile {
-            let told = Arc::clone(&exporter.troubles.textfile);
-            exporter
-                .tasks
-                .push(tokio::spawn(keep_file(path.clone(), calls.clone(), told)));
-        }
+        exporter.follow(config, calls);
         exporter
+    }
+
+    /// Takes a new configuration up; what is as it was is not interrupted.
+    pub(super) fn follow(&mut self, config: &config::Metrics, calls: &mpsc::Sender<Call>) {
+        if config.listen != self.config.listen {
+            self.stop_listening();
+            self.config.listen.clone_from(&config.listen);
+            if let Some(listen) = &config.listen {
+                match listener(listen, calls) {
+                    Ok(task) => self.listener = Some(task),
+                    Err(error) => {
+                        let why = format!("[metrics] listen = \"{listen}\": {error}; nobody can fetch metrics there");
+                        tracing::warn!("{why}");
+                        self.deaf = Some(why);
+                    }
+                }
+            }
+        }
+        if config.textfile != self.config.textfile {
+            self.stop_writing();
+            self.config.textfile.clone_from(&config.textfile);
+            if let Some(path) = &config.textfile {
+                let mute = Arc::clone(&self.mute);
+                self.writer = Some(tokio::spawn(keep_file(path.clone(), calls.clone(), mute)));
+            }
+        }
     }
 
     /// What an admin should know of it.
     pub(super) fn attention(&self) -> Vec<String> {
-        let textfile = self.troubles.textfile.lock().unwrap_or_else(PoisonError::into_inner);
-        self.troubles.listen.iter().chain(textfile.iter()).cloned().collect()
+        let mute = self.mute.lock().unwrap_or_else(PoisonError::into_inner);
+        self.deaf.iter().chain(mute.iter()).cloned().collect()
     }
 
-    fn listen(&mut self, listen: &Listen, calls: &mpsc::Sender<Call>) -> io::Result<()> {
-        let places = Arc::new(Semaphore::new(CLIENTS));
-        let calls = calls.clone();
-        self.tasks.push(match listen {
-            Listen::Tcp(address) => {
-                let listener = std::net::TcpListener::bind(address)?;
-                listener.set_nonblocking(true)?;
-                let listener = TcpListener::from_std(listener)?;
-                tokio::spawn(async move {
-                    loop {
-                        serve(listener.accept().await, &places, &calls).await;
-                    }
-                })
-            }
-            Listen::Unix(path) => {
-                let listener = bind(path)?;
-                self.socket = Some(path.clone());
-                tokio::spawn(async move {
-                    loop {
-                        serve(listener.accept().await, &places, &calls).await;
-                    }
-                })
-            }
-        });
-        Ok(())
+    fn stop_listening(&mut self) {
+        self.deaf = None;
+        let Some(listener) = self.listener.take() else { return };
+        listener.abort();
+        if let Some(Listen::Unix(path)) = &self.config.listen {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Numbers of a daemon that has ended must not look like today's.
+    fn stop_writing(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        writer.abort();
+        self.mute = Arc::default();
+        if let Some(path) = &self.config.textfile {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
-        // Numbers of a daemon that has ended must not look like today's.
-        for path in self.socket.iter().chain(&self.config.textfile) {
-            let _ = fs::remove_file(path);
-        }
+        self.stop_listening();
+        self.stop_writing();
     }
+}
+
+fn listener(listen: &Listen, calls: &mpsc::Sender<Call>) -> io::Result<JoinHandle<()>> {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    let calls = calls.clone();
+    Ok(match listen {
+        Listen::Tcp(address) => {
+            let listener = std::net::TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(listener)?;
+            tokio::spawn(async move {
+                loop {
+                    serve(listener.accept().await, &places, &calls).await;
+                }
+            })
+        }
+        Listen::Unix(path) => {
+            let listener = bind(path)?;
+            tokio::spawn(async move {
+                loop {
+                    serve(listener.accept().await, &places, &calls).await;
+                }
+            })
+        }
+    })
 }
 
 /// For the same users as the control socket.
@@ -147,10 +170,13 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         Ok(_) => fs::remove_file(path)?,
     }
     let listener = UnixListener::bind(path)?;
-    if let Some(group) = Peers::of_this_host().group() {
-        std::os::unix::fs::chown(path, None, Some(group))?;
-    }
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+    // Under systemd it is the group's already; a daemon that was started otherwise may have given up to change it.
+    if let Some(group) = Peers::of_this_host().group()
+        && std::os::unix::fs::chown(path, None, Some(group)).is_err()
+    {
+        tracing::warn!("{}: only the daemon's own user and root can use it", path.display());
+    }
     Ok(listener)
 }
 

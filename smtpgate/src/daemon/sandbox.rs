@@ -20,7 +20,7 @@ use rustix::thread::{
     set_capabilities, set_no_new_privs,
 };
 
-use crate::config::{Config, DEFAULT_PATH, Database, Follow, OwnerDatabase};
+use crate::config::{Config, DEFAULT_PATH, Database, Follow, Listen, OwnerDatabase};
 use crate::sources::{self, Spec};
 
 /// Loading and replacing programs, maps and links, cutting connections; and reading logs of other owners, where the
@@ -66,8 +66,10 @@ const LOADERS: [(&str, &str); 3] = [("/lib64", "ld-linux"), ("/lib", "ld-linux")
 struct Reach {
     /// Files and folders with all that is in them.
     read: BTreeSet<PathBuf>,
-    /// Folders that are changed, too.
+    /// Folders of our own.
     write: BTreeSet<PathBuf>,
+    /// Folders of others, in which we have a file.
+    put: BTreeSet<PathBuf>,
 }
 
 impl Reach {
@@ -79,6 +81,7 @@ impl Reach {
                 .into_iter()
                 .cloned()
                 .collect(),
+            put: BTreeSet::new(),
         };
         reach.beside(config_path.unwrap_or(Path::new(DEFAULT_PATH)));
         for (file, _) in &config.written.files {
@@ -100,6 +103,14 @@ impl Reach {
             OwnerDatabase::File(path) => reach.beside(path),
             OwnerDatabase::Off => {}
         }
+        let socket = match &config.metrics.listen {
+            Some(Listen::Unix(path)) => Some(path),
+            Some(Listen::Tcp(_)) | None => None,
+        };
+        let put = socket.into_iter().chain(&config.metrics.textfile);
+        reach
+            .put
+            .extend(put.filter_map(|file| file.parent()).map(PathBuf::from));
         match &config.maillog.follow {
             Follow::Files(files) => files.iter().for_each(|file| reach.beside(file)),
             Follow::Journal(Some(folder)) => {
@@ -139,9 +150,10 @@ impl Sandbox {
         set_no_new_privs(true).context("no_new_privs")?;
         let mut reach = Reach::default();
         for config in configs {
-            let Reach { read, write } = Reach::of(config, config_path);
+            let Reach { read, write, put } = Reach::of(config, config_path);
             reach.read.extend(read);
             reach.write.extend(write);
+            reach.put.extend(put);
         }
         let sandbox = Self {
             read: files(&reach).context("landlock")?,
@@ -155,13 +167,13 @@ impl Sandbox {
         self.read.is_some()
     }
 
-    /// The folders that `config` leads to and this process may not read.
+    /// The folders that `config` leads to and this process has no right to.
     pub fn outside(&self, config: &Config, config_path: Option<&Path>) -> Vec<PathBuf> {
         let Some(read) = &self.read else { return Vec::new() };
         let may_read = |folder: &PathBuf| read.iter().any(|granted| folder.starts_with(granted));
-        Reach::of(config, config_path)
-            .read
-            .iter()
+        let reach = Reach::of(config, config_path);
+        let folders = reach.read.iter().chain(&reach.put);
+        folders
             .filter_map(|folder| folder.canonicalize().ok())
             .filter(|folder| !may_read(folder))
             .collect()
@@ -185,8 +197,10 @@ fn files(reach: &Reach) -> Result<Option<Vec<PathBuf>>> {
     for folder in &reach.read {
         rules.allow(folder, read)?;
     }
-    for folder in &reach.write {
+    for folder in reach.write.iter().chain(&reach.put) {
         rules.allow(folder, all & !AccessFs::Execute)?;
+    }
+    for folder in &reach.write {
         // `unload` takes the empty folder away.
         if let Some(above) = folder.parent() {
             rules.allow(above, AccessFs::RemoveDir.into())?;
@@ -286,6 +300,8 @@ mod tests {
         config.maillog.follow = Follow::Files(vec![real.join("log/mail.log")]);
         config.geoip.database = Database::File("/data/country.mmdb".into());
         config.geoip.asn = OwnerDatabase::File("/owners/asn.mmdb".into());
+        config.metrics.textfile = Some("/textfiles/smtpgate.prom".into());
+        config.metrics.listen = Some(Listen::Unix("/sockets/metrics".into()));
         let reach = Reach::of(&config, None);
         let want: BTreeSet<PathBuf> = [
             "/etc/smtpgate".into(),
@@ -299,6 +315,7 @@ mod tests {
         .collect();
         assert_eq!(reach.read, want);
         assert_eq!(reach.write.len(), 3);
+        assert_eq!(reach.put, ["/sockets".into(), "/textfiles".into()].into());
     }
 
     #[test]

@@ -168,6 +168,8 @@ async fn serve(
                     answer = answer.and_then(|report| add_daemon(report, since, engine, &maillog, &exporter));
                 }
                 let done = answer.is_ok() && engine.plane.is_none();
+                // Before the answer to a reload leaves: it is in force then.
+                exporter.follow(&engine.config.metrics, &call);
                 // Whoever asked may be gone.
                 let _ = reply.send(answer);
                 if done {
@@ -238,11 +240,7 @@ async fn serve(
         if revision != engine.revision {
             revision = engine.revision;
             watch.follow(engine, &changed);
-            if exporter.config != engine.config.metrics {
-                // The former place is free before the new one is taken: it may be the same.
-                drop(exporter);
-                exporter = Exporter::start(&engine.config.metrics, &call);
-            }
+            exporter.follow(&engine.config.metrics, &call);
         }
         if maillog.config.follow != engine.config.maillog.follow {
             maillog = Maillog::follow(engine)?;
