@@ -476,19 +476,3 @@ fn report_text_is_the_page_in_short() {
     );
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
-
-#[test]
-fn report_pages_to_look_at() {
-    let Ok(folder) = std::env::var("REPORT_OUT") else {
-        return;
-    };
-    for (name, period) in [("week", week()), ("observing", observing()), ("empty", quiet())] {
-        for language in [Language::En, Language::Ja] {
-            std::fs::write(
-                format!("{folder}/{name}-{}.html", language.code()),
-                page(&period, language, &tokyo()),
-            )
-            .unwrap();
-        }
-    }
-}

@@ -230,7 +230,7 @@ static JA: Words = Words {
     observing: "監視のみ",
     mixed: "一部で遮断中",
     not_enforcing: "遮断していません",
-    not_enforcing_note: "現在は遮断していません。門が置かれていないか、一部のインターフェースにありません。理由は smtpgate status で分かります。",
+    not_enforcing_note: "現在は遮断していません。門が置かれていないか、守られていないインターフェースがあります。理由は smtpgate status で確認できます。",
     observing_note: "監視のみ(observe)で動いています。誰も遮断せず、遮断対象を数えるだけです。",
     mixed_note: "監視のみ(observe)の門があります。そこでは誰も遮断せず、遮断対象を数えるだけです。",
     refused: "遮断",
