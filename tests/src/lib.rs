@@ -7,6 +7,7 @@ pub mod dice;
 pub mod gated;
 pub mod kernels;
 pub mod lab;
+pub mod machine;
 pub mod packets;
 pub mod promtool;
 pub mod reader;

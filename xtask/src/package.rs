@@ -10,12 +10,14 @@ use std::env::consts::ARCH;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use clap_complete::Shell;
 
 use crate::tools;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Makes target/package/smtpgate_VERSION_ARCH.deb and smtpgate-VERSION.ARCH.rpm.
 ///
@@ -29,14 +31,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    for package in build(args.revision)? {
+    for package in build(&[args.revision])? {
         println!("{}", package.display());
     }
     Ok(())
 }
 
-/// The .deb and the .rpm.
-fn build(revision: u32) -> Result<[PathBuf; 2]> {
+/// A .deb and an .rpm of each revision, and no other, in target/package.
+pub(crate) fn build(revisions: &[u32]) -> Result<Vec<PathBuf>> {
     tools::install(tools::PACKAGES)?;
     let triple = format!("{ARCH}-unknown-linux-musl");
     tools::rust_target(&triple)?;
@@ -56,8 +58,16 @@ fn build(revision: u32) -> Result<[PathBuf; 2]> {
     )?;
     lay_out(&folder, &triple)?;
 
-    let version = env!("CARGO_PKG_VERSION");
-    let deb = folder.join(format!("smtpgate_{version}-{revision}_{}.deb", debian_architecture()));
+    let mut packages = Vec::new();
+    for revision in revisions {
+        packages.push(deb(&folder, &triple, *revision)?);
+        packages.push(rpm(&folder, &triple, *revision)?);
+    }
+    Ok(packages)
+}
+
+fn deb(folder: &Path, triple: &str, revision: u32) -> Result<PathBuf> {
+    let deb = folder.join(format!("smtpgate_{VERSION}-{revision}_{}.deb", debian_architecture()));
     let mut cargo_deb = Command::new(tools::pinned("cargo-deb", "3.8.0")?);
     cargo_deb
         .current_dir(tools::workspace())
@@ -65,26 +75,32 @@ fn build(revision: u32) -> Result<[PathBuf; 2]> {
             "--package",
             "smtpgate",
             "--target",
-            &triple,
+            triple,
             "--no-build",
             "--no-strip",
             "--quiet",
         ])
         .arg(format!("--deb-revision={revision}"))
         .arg("--output")
-        .arg(&deb);
+        .arg(&deb)
+        // It tells the path, as we do.
+        .stdout(Stdio::null());
     tools::succeed(&mut cargo_deb)?;
-    let rpm = folder.join(format!("smtpgate-{version}-{revision}.{ARCH}.rpm"));
+    Ok(deb)
+}
+
+fn rpm(folder: &Path, triple: &str, revision: u32) -> Result<PathBuf> {
+    let rpm = folder.join(format!("smtpgate-{VERSION}-{revision}.{ARCH}.rpm"));
     let mut generate_rpm = Command::new(tools::pinned("cargo-generate-rpm", "0.21.1")?);
     generate_rpm
         .current_dir(tools::workspace())
         // A static binary needs no library, and the way to find some asks for a distribution's own scripts.
-        .args(["--package", "smtpgate", "--target", &triple, "--auto-req", "disabled"])
+        .args(["--package", "smtpgate", "--target", triple, "--auto-req", "disabled"])
         .arg(format!("--set-metadata=release = \"{revision}\""))
         .arg("--output")
         .arg(&rpm);
     tools::succeed(&mut generate_rpm)?;
-    Ok([deb, rpm])
+    Ok(rpm)
 }
 
 /// What Debian calls this machine's kind.

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{ebpf, tools, verify_ebpf};
+use crate::{ebpf, package, tools, verify_ebpf};
 
 /// Runs every test, installing what it needs: format, lints, the kernel object, libraries, and all that needs root.
+///
+/// Suites that take many minutes run with --full only; the summary names them.
 ///
 /// Those that need root work in network namespaces and in a root folder under target/lab; this machine's own network,
 /// mounts and mail are not touched. Who is not root is asked by sudo.
@@ -16,13 +18,17 @@ use crate::{ebpf, tools, verify_ebpf};
 pub(crate) struct Args {
     /// Only tests whose name holds this; no format, lints or kernel object then
     filter: Option<String>,
-    /// Give property tests twenty times as many cases
+    /// Run the long suites, too, and give property tests twenty times as many cases
     #[arg(long)]
     full: bool,
 }
 
 /// Beyond it, a suite counts as hanging.
 const LIMIT: &str = "900";
+/// How the names of suites begin that only run with `--full`.
+const LONG: &str = "long_";
+/// Beyond it, a long suite counts as hanging: it boots whole machines.
+const LONG_LIMIT: &str = "7200";
 /// The package whose ignored tests are those that need root.
 const ROOTED: &str = "#smtpgate-tests@";
 /// proptest's default is 256.
@@ -31,13 +37,24 @@ const FULL_CASES: &str = "5120";
 struct Step {
     name: String,
     took: Duration,
-    failed: Option<String>,
+    end: End,
+}
+
+enum End {
+    Well,
+    Failed,
+    /// Not run, and why.
+    LeftOut(&'static str),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut steps = Steps { done: Vec::new() };
     steps.run("what it needs", || {
-        tools::install(&[tools::LAB, tools::LOGS, tools::KERNELS].concat())
+        tools::install(&[tools::LAB, tools::LOGS, tools::KERNELS].concat())?;
+        if args.full {
+            tools::install(tools::MACHINES)?;
+        }
+        Ok(())
     });
     if args.filter.is_none() {
         steps.run("format", || {
@@ -63,10 +80,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             tools::succeed(cargo.envs(cases(args)).stdin(Stdio::null()))
         });
     }
-    for suite in suites.iter().filter(|suite| suite.root) {
-        steps.run(&format!("root: {}", suite.name), || {
+    let (long, short): (Vec<&Suite>, Vec<&Suite>) = suites
+        .iter()
+        .filter(|suite| suite.root)
+        .partition(|suite| suite.name.starts_with(LONG));
+    if args.full && !long.is_empty() {
+        // What the long suites install in their machines.
+        steps.run("packages", || package::build(&[1, 2]).map(drop));
+    }
+    for suite in short.into_iter().chain(long) {
+        let name = format!("root: {}", suite.name);
+        let limit = match suite.name.starts_with(LONG) {
+            false => LIMIT,
+            true if args.full => LONG_LIMIT,
+            true => {
+                steps.leave_out(&name, "long: only with --full");
+                continue;
+            }
+        };
+        steps.run(&name, || {
             let mut command = tools::with_bpffs("timeout")?;
-            command.args(["--kill-after=10", LIMIT]).arg(&suite.executable);
+            command.args(["--kill-after=10", limit]).arg(&suite.executable);
             command
                 .args(["--ignored", "--test-threads=1"])
                 .args(args.filter.as_slice());
@@ -85,26 +119,46 @@ impl Steps {
     fn run(&mut self, name: &str, step: impl FnOnce() -> Result<()>) {
         println!("\n=== {name}");
         let start = Instant::now();
-        let failed = step().err().map(|error| format!("{error:#}"));
-        if let Some(why) = &failed {
-            println!("failed: {why}");
-        }
+        let end = match step() {
+            Ok(()) => End::Well,
+            Err(error) => {
+                println!("failed: {error:#}");
+                End::Failed
+            }
+        };
         self.done.push(Step {
             name: name.to_owned(),
             took: start.elapsed(),
-            failed,
+            end,
+        });
+    }
+
+    fn leave_out(&mut self, name: &str, why: &'static str) {
+        self.done.push(Step {
+            name: name.to_owned(),
+            took: Duration::ZERO,
+            end: End::LeftOut(why),
         });
     }
 
     fn summary(&self) -> Result<()> {
         println!("\n=== summary");
         for step in &self.done {
-            let word = if step.failed.is_some() { "FAILED" } else { "ok" };
-            println!("{word:6}  {:6.1} s  {}", step.took.as_secs_f64(), step.name);
+            let seconds = step.took.as_secs_f64();
+            match step.end {
+                End::Well => println!("ok      {seconds:6.1} s  {}", step.name),
+                End::Failed => println!("FAILED  {seconds:6.1} s  {}", step.name),
+                End::LeftOut(why) => println!("-                 {} ({why})", step.name),
+            }
         }
-        let failed = self.done.iter().filter(|step| step.failed.is_some()).count();
+        let count = |which: fn(&End) -> bool| self.done.iter().filter(|step| which(&step.end)).count();
+        let failed = count(|end| matches!(end, End::Failed));
+        let left_out = count(|end| matches!(end, End::LeftOut(_)));
         let seconds: f64 = self.done.iter().map(|step| step.took.as_secs_f64()).sum();
-        println!("{} steps, {failed} failed, {seconds:.0} s", self.done.len());
+        println!(
+            "{} steps, {failed} failed, {left_out} left out, {seconds:.0} s",
+            self.done.len()
+        );
         if failed > 0 {
             bail!("{failed} of {} steps failed", self.done.len());
         }

@@ -37,6 +37,9 @@ pub(crate) const KERNELS: &[Tool] = &[
 /// What compiles the fuzzer.
 pub(crate) const FUZZ: &[Tool] = &[("g++", "g++")];
 
+/// What makes the disks of whole machines, and the packages that are installed in them.
+pub(crate) const MACHINES: &[Tool] = &[("mke2fs", "e2fsprogs"), ("debugfs", "e2fsprogs")];
+
 /// What links the packages' binary. A compiler for musl, since SQLite and zstd are C.
 pub(crate) const PACKAGES: &[Tool] = &[("musl-gcc", "musl-tools"), ("strip", "binutils")];
 

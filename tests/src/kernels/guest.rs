@@ -49,11 +49,17 @@ pub fn parse(line: &str) -> Option<Line> {
     }
 }
 
-fn say(outcome: &str, name: &str, text: impl Display) {
+/// Tells the outside of a part: `ok` or `failed`, its name, and a text.
+pub(crate) fn say(outcome: &str, name: &str, text: impl Display) {
     println!(
         "{MARK}{outcome} {name}: {}",
         text.to_string().trim_end().replace('\n', "\\n")
     );
+}
+
+/// Tells the outside that all is told.
+pub(crate) fn say_done() {
+    println!("{MARK}done");
 }
 
 /// The parts that every guest reports, in this order.
@@ -82,7 +88,7 @@ pub fn main() -> ! {
             Err(_) => say("failed", name, "panicked"),
         }
     }
-    println!("{MARK}done");
+    say_done();
     loop {
         // Whatever it says, there is nothing else to do.
         let _ = reboot(RebootCommand::PowerOff);

@@ -19,24 +19,39 @@ const TOOLS: [&str; 4] = ["ip", "ethtool", "setpriv", "nsenter"];
 /// Lines of the console that a failure shows.
 const TAIL: usize = 60;
 
+/// What a guest reported: a part's name, and what came of it.
+pub type Parts = Vec<(String, Result<String, String>)>;
+
 /// Boots `kernel` with `init` as its first process, and gives what the guest reported: one entry a part.
 ///
 /// An error is a guest that did not come to its end, with the last it said. The parts of a guest that did may still have
 /// failed.
-pub fn boot(kernel: &Kernel, init: &Path) -> Result<Vec<(String, Result<String, String>)>> {
+pub fn boot(kernel: &Kernel, init: &Path) -> Result<Parts> {
     let folder = tempfile::tempdir()?;
     let archive = folder.path().join("initramfs");
     fs::write(&archive, pack(kernel, init)?)?;
-    let mut qemu = Command::new("timeout")
-        .arg(LIMIT.as_secs().to_string())
+    let append = "console=ttyS0 panic=-1 loglevel=4 mitigations=off";
+    watch(&mut qemu(LIMIT, &kernel.image(), &archive, append))
+}
+
+/// A machine with two processors, no network, and its serial line at our standard output. It ends when it would reboot.
+pub(crate) fn qemu(limit: Duration, image: &Path, initramfs: &Path, append: &str) -> Command {
+    let mut qemu = Command::new("timeout");
+    qemu.arg(limit.as_secs().to_string())
         .arg("qemu-system-x86_64")
         // KVM is not to be had everywhere; emulated, the kernel is the same.
         .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024"])
-        .args(["-nographic", "-no-reboot", "-net", "none", "-kernel"])
-        .arg(kernel.image())
+        .args(["-nographic", "-no-reboot", "-nic", "none", "-kernel"])
+        .arg(image)
         .arg("-initrd")
-        .arg(&archive)
-        .args(["-append", "console=ttyS0 panic=-1 loglevel=4 mitigations=off"])
+        .arg(initramfs)
+        .args(["-append", append]);
+    qemu
+}
+
+/// Lets the machine run to its end, and gives what the guest reported on its serial line.
+pub(crate) fn watch(qemu: &mut Command) -> Result<Parts> {
+    let mut qemu = qemu
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 /// Runs a command to its end and gives what it printed; an error holds what it complained of.
-fn succeed(command: &mut Command) -> Result<String> {
+pub(crate) fn succeed(command: &mut Command) -> Result<String> {
     let out = command
         .output()
         .with_context(|| format!("{}: cannot be started", command.get_program().display()))?;

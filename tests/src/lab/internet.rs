@@ -56,7 +56,12 @@ pub struct Internet {
 impl Internet {
     /// Builds it all and waits for nothing: addresses and routes work at once.
     pub fn new() -> Result<Self> {
-        let (mail, router) = (Netns::new("mail")?, Netns::new("router")?);
+        Self::around(Netns::new("mail")?)
+    }
+
+    /// [`Internet::new`], around a mail host that is there.
+    pub fn around(mail: Netns) -> Result<Self> {
+        let router = Netns::new("router")?;
         for key in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
             router.sysctl(key, "1")?;
         }

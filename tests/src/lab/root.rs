@@ -47,9 +47,10 @@ impl Suite {
         ]
     }
 
-    fn recipe(self) -> u64 {
+    /// Changes with everything that [`make`] makes of these packages.
+    pub(crate) fn recipe(self, packages: &str) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.name(), PACKAGES, self.files(), USERS, PASSWORD).hash(&mut hasher);
+        (self.name(), packages, self.files(), USERS, PASSWORD).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -76,13 +77,13 @@ pub fn lab_folder() -> Result<PathBuf> {
 /// its name last.
 pub fn debian(suite: Suite) -> Result<PathBuf> {
     let lab = lab_folder()?;
-    let root = lab.join(format!("{}-{:016x}", suite.name(), suite.recipe()));
+    let root = lab.join(format!("{}-{:016x}", suite.name(), suite.recipe(PACKAGES)));
     let lock = lab.join("lock");
     let lock = File::create(&lock).with_context(|| format!("{}: cannot be made", lock.display()))?;
     flock(&lock, FlockOperation::LockExclusive)?;
     if !root.exists() {
         let draft = lab.join("draft");
-        make(suite, &draft)?;
+        make(suite, PACKAGES, &draft)?;
         for old in fs::read_dir(&lab)?.flatten() {
             if old.file_name().to_string_lossy().starts_with(suite.name()) {
                 fs::remove_dir_all(old.path()).with_context(|| format!("{}: outdated", old.path().display()))?;
@@ -93,13 +94,14 @@ pub fn debian(suite: Suite) -> Result<PathBuf> {
     Ok(root)
 }
 
-fn make(suite: Suite, draft: &Path) -> Result<()> {
+/// Debian with these packages and the lab's configuration of its servers, in the new folder `draft`.
+pub(crate) fn make(suite: Suite, packages: &str, draft: &Path) -> Result<()> {
     if draft.exists() {
         fs::remove_dir_all(draft).with_context(|| format!("{}: left over, cannot be removed", draft.display()))?;
     }
     let mut debootstrap = Command::new("debootstrap");
     debootstrap
-        .args(["--variant=minbase", &format!("--include={PACKAGES}"), suite.name()])
+        .args(["--variant=minbase", &format!("--include={packages}"), suite.name()])
         .arg(draft);
     succeed(
         debootstrap
