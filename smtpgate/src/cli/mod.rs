@@ -20,6 +20,7 @@ mod list;
 mod load;
 mod metrics;
 mod output;
+mod reconcile;
 mod report;
 mod run;
 mod simulate;
@@ -89,6 +90,8 @@ enum Verb {
     Import(import::Args),
     /// Write what is in force for other tools: prefixes, ipset, nftables, Postfix
     Export(export::Args),
+    /// Compare the kernel's maps with the policy now, and put right what differs
+    Reconcile,
     /// Read configuration and sources again and apply them; bad ones change nothing
     Reload(load::ReloadArgs),
     /// Keep a change made with `--confirm`, which is undone otherwise
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Disallow(args) => allow::disallow(global, &output, args),
         Verb::Import(args) => import::run(global, &output, &args),
         Verb::Export(args) => export::run(global, &output, &args),
+        Verb::Reconcile => reconcile::run(global, &output),
         Verb::Reload(args) => load::reload(global, &output, &args),
         Verb::Confirm(args) => confirm::run(global, &output, &args),
         Verb::Load(args) => load::load(global, &output, &args),

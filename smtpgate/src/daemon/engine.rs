@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     config::{Config, OwnerDatabase, Paths, Written},
-    dataplane::{self, Dataplane, Drift, Kernel, Removed},
+    dataplane::{self, Dataplane, Kernel, Removed},
     detect::{Alarms, Detector},
     ledger::{self, Ledger},
     maillog::Reader,
@@ -212,6 +212,7 @@ impl Engine {
             Request::Import { parts, dry_run } => report(self.import(&parts, dry_run, within)?),
             Request::Withdraw { from } => report(self.withdraw(&from)?),
             Request::Export => report(self.leaving()),
+            Request::Reconcile => report(self.reconcile()?),
             Request::Reload => report(self.reload(within)?),
             Request::Confirm { undo: false } => report(self.confirm()?),
             Request::Confirm { undo: true } => report(self.undo()?),
@@ -435,6 +436,12 @@ impl Engine {
         Ok(("generation", 0))
     }
 
+    /// New maps with all that is in force.
+    pub(super) fn renew(&mut self) -> Result<(), Failure> {
+        let table = self.table(&self.config, &self.assembled);
+        self.install(&table, &limits(&self.config))
+    }
+
     fn install(&mut self, table: &GateTable, limits: &Limits) -> Result<(), Failure> {
         let sizes = Sizes::for_table(table, limits).map_err(Failure::usage)?;
         let image = Image::build(table, sizes).map_err(Failure::usage)?;
@@ -450,32 +457,6 @@ impl Engine {
         ops.iter()
             .try_for_each(|op| plane.live_mut().apply(op))
             .map_err(Failure::failed)
-    }
-
-    /// Compares the kernel's maps with what they should hold, and puts them right. Returns how many places differed.
-    ///
-    /// # Errors
-    /// When the maps cannot be read or written.
-    pub fn reconcile(&mut self) -> Result<u64, Failure> {
-        let (Some(plane), Some(image)) = (&mut self.plane, &self.image) else {
-            return Ok(0);
-        };
-        let found = plane.live().read().map_err(Failure::failed)?;
-        let Drift { ops, ports } = dataplane::drift(&found, image.maps());
-        let differences = ops.len() as u64 + u64::from(ports);
-        if differences > 0 {
-            self.drift += differences;
-            tracing::warn!(
-                "{differences} place(s) in the kernel's maps were not as the policy has them; they are put right"
-            );
-            if ports {
-                let table = self.table(&self.config, &self.assembled);
-                self.install(&table, &limits(&self.config))?;
-            } else {
-                self.perform(&ops)?;
-            }
-        }
-        Ok(differences)
     }
 
     fn table(&self, config: &Config, assembled: &Assembled) -> GateTable {

@@ -22,6 +22,7 @@ pub mod overrides;
 mod peers;
 pub(crate) mod period;
 pub mod protocol;
+mod reconcile;
 pub mod report;
 pub mod sandbox;
 mod server;

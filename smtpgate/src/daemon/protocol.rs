@@ -170,6 +170,8 @@ pub enum Request {
     },
     /// What is in force, as prefixes. Answered by [`crate::moving::Leaving`].
     Export,
+    /// Compare the kernel's maps with the policy, and put them right. Answered by [`super::report::Reconciled`].
+    Reconcile,
     /// Answered by [`super::report::Applied`].
     Reload,
     /// Keep the change that waits. Answered by [`super::report::Settled`].
@@ -243,7 +245,7 @@ impl Request {
     const fn takes_nothing(&self) -> bool {
         matches!(
             self,
-            Self::Status | Self::Top | Self::Watch | Self::Export | Self::Reload | Self::Unload
+            Self::Status | Self::Top | Self::Watch | Self::Export | Self::Reconcile | Self::Reload | Self::Unload
         )
     }
 
@@ -278,6 +280,7 @@ impl Request {
             Self::Import { .. } => "import",
             Self::Withdraw { .. } => "withdraw",
             Self::Export => "export",
+            Self::Reconcile => "reconcile",
             Self::Reload => "reload",
             Self::Confirm { .. } => "confirm",
             Self::Unload => "unload",
@@ -474,6 +477,7 @@ mod tests {
                 from: vec!["/etc/hosts.allow".to_owned()],
             },
             Request::Export,
+            Request::Reconcile,
             Request::Reload,
             Request::Confirm { undo: true },
             Request::Unload,

@@ -672,3 +672,16 @@ pub struct Withdrawn {
     /// Bans that are gone.
     pub unbanned: u64,
 }
+
+/// Answer of `reconcile`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reconciled {
+    /// Whether the maps were compared place by place; without the daemon that made them, they are made anew.
+    pub compared: bool,
+    /// Places that were not as the policy has them, and are put right.
+    pub differences: u64,
+    /// Them, for people; the first hundred.
+    pub places: Vec<String>,
+    /// Differences since the start of the daemon.
+    pub drift: u64,
+}
