@@ -15,10 +15,8 @@ impl Paths {
         let folder = std::path::absolute(file)
             .ok()
             .and_then(|file| file.parent().map(PathBuf::from));
-        let table: toml::Table = std::fs::read_to_string(file)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default();
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let table: toml::Table = text.parse().or_else(|_| section(&text).parse()).unwrap_or_default();
         let mut paths = Self::default();
         for (key, place) in [
             ("state", &mut paths.state),
@@ -37,6 +35,14 @@ impl Paths {
     }
 }
 
+/// `[paths]` by itself, of a file that is no TOML elsewhere.
+fn section(text: &str) -> String {
+    let from = text.lines().skip_while(|line| line.trim() != "[paths]");
+    let lines = from.enumerate();
+    let section = lines.take_while(|(number, line)| *number == 0 || !line.trim_start().starts_with('['));
+    section.map(|(_, line)| format!("{line}\n")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,15 +51,22 @@ mod tests {
     fn paths_are_found_in_a_file_that_is_wrong_elsewhere() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
-        std::fs::write(
-            &file,
-            "mod = \"enforce\"\n[paths]\nrun = \"/run/other\"\nstate = \"state\"\n",
-        )
-        .unwrap();
-        assert!(Config::load(Some(&file)).is_err(), "the file is to be wrong");
-        let paths = Paths::peek(Some(&file));
-        assert_eq!(paths.run, Path::new("/run/other"));
-        assert_eq!(paths.state, folder.path().join("state"));
-        assert_eq!(paths.pins, Paths::default().pins);
+        for (case, text) in [
+            (
+                "an unknown key",
+                "mod = \"enforce\"\n[paths]\nrun = \"/run/other\"\nstate = \"state\"\n",
+            ),
+            (
+                "no TOML",
+                "mode = enforce\n[paths]\nrun = \"/run/other\" # ours\nstate = \"state\"\n\n[gate.mx\nports = [25\n",
+            ),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert!(Config::load(Some(&file)).is_err(), "{case}: the file is to be wrong");
+            let paths = Paths::peek(Some(&file));
+            assert_eq!(paths.run, Path::new("/run/other"), "{case}");
+            assert_eq!(paths.state, folder.path().join("state"), "{case}");
+            assert_eq!(paths.pins, Paths::default().pins, "{case}");
+        }
     }
 }
