@@ -4,13 +4,13 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
-use super::{Global, confirm, run};
+use super::{Global, confirm, log};
 use crate::daemon::{failure::Failure, hooks};
 
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
     // A Ctrl-C, and the end of the terminal, are for the daemon; this process ends when the daemon has.
     let _ = rustix::process::setsid();
-    run::log();
+    log::begin(None);
     let lines = io::stdin().as_fd().try_clone_to_owned().map_err(Failure::failed)?;
     let told = hooks::run(global.config.as_deref(), lines);
     confirm::guard_what_waits(global)?;

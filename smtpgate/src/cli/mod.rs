@@ -18,6 +18,7 @@ mod helper;
 mod import;
 mod list;
 mod load;
+mod log;
 mod metrics;
 mod output;
 mod reconcile;

@@ -1,8 +1,12 @@
 //! `smtpgate run`: the daemon in the foreground.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
-use super::{Global, Output, confirm::Within};
+use super::{
+    Global, Output,
+    confirm::Within,
+    log::{self, Level},
+};
 use crate::daemon::{
     confirm::at_start,
     engine::Engine,
@@ -23,22 +27,15 @@ pub(super) struct Args {
     /// Take the gate down at the end, and print what is refused meanwhile
     #[arg(long)]
     ephemeral: bool,
+    /// How much is logged: to the journal under systemd, else to standard error [default: $RUST_LOG, or info]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    log: Option<Level>,
     #[command(flatten)]
     within: Within,
 }
 
-/// What happens goes to standard error.
-pub(super) fn log() {
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .try_init();
-}
-
 pub(super) fn run(global: &Global, args: Args) -> Result<(), Failure> {
-    log();
+    log::begin(args.log);
     let given = Overrides {
         interfaces: args.interfaces,
         observe: args.observe,

@@ -261,6 +261,7 @@ impl Engine {
                 ))
             })?;
             self.detector.pardon(*prefix);
+            tracing::info!(%prefix, "unbanned {prefix}");
             self.news.tell(News::Unban {
                 time: now,
                 prefix: *prefix,
@@ -511,17 +512,27 @@ impl Engine {
             return;
         }
         for (ban, evidence) in bans {
-            let until = ban.until.map(|until| until.to_string()).unwrap_or_default();
-            tracing::info!(prefix = %ban.prefix, %until, "banned {}: {}", ban.prefix, ban.reason);
             self.tell_ban(ban, evidence);
             self.hooks.ban(&self.config.hooks, ban, evidence);
         }
     }
 
+    /// One line in the log, and a word to those who watch.
     fn tell_ban(&self, ban: &Ban, evidence: &[String]) {
+        let country = self.countries.of_address(ban.prefix.addr());
+        let told = views::state(ban, country, evidence.to_vec());
+        tracing::info!(
+            prefix = %told.prefix,
+            rule = told.rule,
+            country = told.country,
+            until = ban.until.map(tracing::field::display),
+            times = told.times,
+            "banned {}: {}",
+            told.prefix,
+            told.reason
+        );
         if self.news.has_readers() {
-            let country = self.countries.of_address(ban.prefix.addr());
-            self.news.tell(News::Ban(views::state(ban, country, evidence.to_vec())));
+            self.news.tell(News::Ban(told));
         }
     }
 

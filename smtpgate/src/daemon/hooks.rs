@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
+use tracing::level_filters::LevelFilter;
 
 use crate::{config, detect::Alarm, ledger::Ban};
 
@@ -65,6 +66,8 @@ pub(super) fn start(config_path: Option<&Path>) -> io::Result<Child> {
     }
     command
         .current_dir("/")
+        // It logs as much as the daemon does.
+        .env("RUST_LOG", LevelFilter::current().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
