@@ -21,7 +21,7 @@ pub(super) struct AllowArgs {
     #[arg(long, value_name = "NAME")]
     gate: Option<String>,
     /// Why, as `list` will show it
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     note: String,
     #[command(flatten)]
     within: Within,

@@ -6,7 +6,7 @@ use super::{
     Global, Output,
     ask::ask,
     list::until,
-    output::{prefix, table, when},
+    output::{hanging, prefix, table, when},
     status::ports,
 };
 use crate::daemon::{failure::Failure, protocol::Request, report::Explanation};
@@ -62,23 +62,26 @@ pub(super) fn text(explanation: &Explanation) -> String {
     }
     for found in &explanation.matches {
         let date = found.date.as_ref().map(|date| format!(", {date}")).unwrap_or_default();
-        text.push_str(&format!(
-            "In {} by {} ({}), from {}{date}\n",
+        let place = format!(
+            "{} by {} ({}), from {}{date}",
             found.list,
             found.spec,
             prefix(&found.prefix),
             found.origin
-        ));
+        );
+        text.push_str(&hanging("In ", &place));
     }
     for ban in &explanation.bans {
-        text.push_str(&format!(
-            "Banned as {} since {}, until {}, by {}: {}\n",
+        let why = format!(
+            "{} since {}, until {}, by {}: {}",
             prefix(&ban.prefix),
             when(ban.since),
             until(ban),
             ban.rule,
             ban.reason
-        ));
+        );
+        text.push_str(&hanging("Banned as ", &why));
+        // Whole, as in the log: they are searched for there.
         for line in &ban.evidence {
             text.push_str(&format!("    {line}\n"));
         }

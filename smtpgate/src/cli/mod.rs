@@ -48,42 +48,64 @@ struct Arguments {
     verb: Verb,
 }
 
+/// Behind the verb's own options.
+const EVERY_VERB: &str = "Options of every verb";
+
 /// What every verb takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Global {
-    /// Configuration file [default: /etc/smtpgate/config.toml and config.d/*.toml beside it]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Configuration, with config.d/*.toml beside it [default: /etc/smtpgate/config.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERY_VERB, display_order = 1000)]
     pub(crate) config: Option<PathBuf>,
     /// Print JSON: one document, or one object a line for streams
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY_VERB, display_order = 1001)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Enforce the policy, follow the maillog and ban, in the foreground
+    #[command(
+        after_help = "Examples:\n  smtpgate run --observe             count, refuse nothing\n  smtpgate run --confirm 10m         take it down again unless confirmed"
+    )]
     Run(run::Args),
     /// Validate the configuration and every source; load nothing
     Check,
-    /// Is it enforcing, where, since when, and what was refused
+    /// Show whether it enforces, where and since when, and what was refused
     Status,
-    /// Bans and operator's exceptions now in force, by country, prefix, reason, user or age
+    /// List bans and exceptions in force, by country, prefix, reason, user or age
+    #[command(
+        after_help = "Examples:\n  smtpgate list --country RU,CN --since 2h\n  smtpgate list --user info --sort until\n  smtpgate list --prefix 203.0.113.0/24 --json"
+    )]
     List(list::Args),
-    /// Tell what happens as it happens: refusals, bans, alarms
+    /// Print refusals, bans and alarms as they happen
+    #[command(
+        after_help = "Examples:\n  smtpgate watch --only ban,alarm\n  smtpgate watch --only refused --json | jq -r .source"
+    )]
     Watch(watch::Args),
-    /// What is refused now, by whom, and who was banned, on a screen that lives; with keys to ban, unban and explain
+    /// Show a live screen: what is refused, by whom, who was banned; with keys to ban, unban, explain
+    #[command(
+        after_help = "Examples:\n  smtpgate top\n  smtpgate top --once                one picture, as text\n  smtpgate top --json | jq -c '.sources[0]'"
+    )]
     Top(top::Args),
-    /// What was refused, from where, and who was banned, as text or as one page for a browser
+    /// Report what was refused, from where, and who was banned, as text or as one page for a browser
     Report(report::Args),
-    /// Numbers for Prometheus, in its text format; with --json what `status --json` prints
+    /// Print numbers for Prometheus, in its text format; with --json what `status --json` prints
     Metrics,
-    /// Say for one address which rule decides, at each gate, and whether the kernel agrees
+    /// Explain for one address which rule decides, at each gate, and whether the kernel agrees
     Explain(explain::Args),
     /// Refuse an address or prefix at every gate
+    #[command(
+        after_help = "Examples:\n  smtpgate ban 203.0.113.9 --for 10d\n  smtpgate ban 203.0.113.0/24 --reason \"only guessers\" --confirm 5m\n  smtpgate ban - < addresses"
+    )]
     Ban(ban::BanArgs),
     /// Lift a ban
+    #[command(after_help = "Examples:\n  smtpgate unban 203.0.113.9\n  smtpgate unban --all")]
     Unban(ban::UnbanArgs),
     /// Let an address or prefix in, beside what the configuration allows
+    #[command(
+        after_help = "Examples:\n  smtpgate allow 198.51.100.0/24 --note \"branch office\"\n  smtpgate allow 2001:db8:7::/48 --gate submission --confirm 5m"
+    )]
     Allow(allow::AllowArgs),
     /// Take back what `allow` gave
     Disallow(allow::DisallowArgs),
@@ -94,6 +116,7 @@ enum Verb {
     /// Compare the kernel's maps with the policy now, and put right what differs
     Reconcile,
     /// Read configuration and sources again and apply them; bad ones change nothing
+    #[command(after_help = "Examples:\n  smtpgate check && smtpgate reload --confirm 5m\n  smtpgate confirm")]
     Reload(load::ReloadArgs),
     /// Keep a change made with `--confirm`, which is undone otherwise
     Confirm(confirm::Args),
@@ -101,9 +124,10 @@ enum Verb {
     Load(load::LoadArgs),
     /// Take the gate down: programs, maps and pins
     Unload,
-    /// Say what each line of a maillog is read as
+    /// Show what each line of a maillog is read as
     TestLog(test_log::Args),
-    /// Say what this configuration would have done to a maillog: bans, alarms, and the legitimate mail it would lose
+    /// Show what this configuration would have done to a maillog: bans, alarms, and legitimate mail that it would lose
+    #[command(after_help = "Examples:\n  smtpgate simulate /var/log/mail.log*")]
     Simulate(simulate::Args),
     /// Run the programs of [hooks] for what the daemon tells on standard input
     #[command(hide = true, name = hooks::VERB)]

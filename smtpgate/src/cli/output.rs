@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Columns of a terminal that nobody made wider.
 const WIDTH: usize = 80;
@@ -71,7 +72,7 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
         for (column, cell) in row.iter().enumerate() {
-            let width = cell.chars().count();
+            let width = cell.width();
             match widths.get_mut(column) {
                 Some(known) => *known = (*known).max(width),
                 None => widths.push(width),
@@ -85,7 +86,7 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
             line.push_str(cell);
             if column + 1 < row.len() {
                 let width = widths.get(column).copied().unwrap_or_default();
-                line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+                line.extend(std::iter::repeat_n(' ', width - cell.width() + 2));
             }
         }
         text.push_str(line.trim_end());
@@ -96,7 +97,7 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
 
 /// Lines of a text behind `head`, none wider than a terminal is by custom; the further ones begin below the first.
 pub(crate) fn hanging(head: &str, text: &str) -> String {
-    let indent = " ".repeat(head.chars().count());
+    let indent = " ".repeat(head.width());
     let options = textwrap::Options::new(WIDTH)
         .initial_indent(head)
         .subsequent_indent(&indent)

@@ -80,7 +80,10 @@ impl Owners {
         let record = record.ok().flatten()?;
         Some(Owner {
             asn: record.autonomous_system_number?,
-            name: record.autonomous_system_organization.map(str::to_owned),
+            // Shown on terminals, and written by whoever registered it.
+            name: record
+                .autonomous_system_organization
+                .map(|name| name.replace(char::is_control, "?")),
         })
     }
 }
@@ -175,6 +178,7 @@ mod tests {
         let networks = [
             ("192.0.2.0/24", asn(number, "Example Networks")),
             ("198.51.100.0/24", asn(64_497, "")),
+            ("198.18.0.0/24", asn(64_500, "\u{1b}[2J")),
             ("2001:db8::/32", asn(64_498, "Example Six")),
             ("203.0.113.0/24", Value::Map(Vec::new())),
         ];
@@ -190,6 +194,7 @@ mod tests {
         for (address, owner) in [
             ("192.0.2.7", Some("AS64496 Example Networks")),
             ("198.51.100.1", Some("AS64497")),
+            ("198.18.0.1", Some("AS64500 ?[2J")),
             ("2001:db8:7::1", Some("AS64498 Example Six")),
             ("203.0.113.1", None),
             ("10.0.0.1", None),

@@ -141,7 +141,7 @@ fn axis(columns: usize, step: i64, marks: &Marks) -> String {
     put(columns - 4, " now");
     for minutes in [8, 6, 4, 2] {
         let back = usize::try_from(minutes * 60 / step).unwrap_or(0);
-        let word = format!("-{minutes} min ");
+        let word = format!(" -{minutes} min ");
         if let Some(column) = columns.checked_sub(1 + back)
             && back > word.len() + 4
             && columns > 40
