@@ -89,10 +89,10 @@ fn filled(part: f64, rows: usize, from_below: usize) -> usize {
     let eighths = (part * 8.0 * rows as f64).round();
     let eighths = if part > 0.0 { eighths.max(1.0) } else { eighths };
     let above = eighths - 8.0 * from_below as f64;
-    (1..=8)
+    (1..=8_u8)
         .rev()
         .find(|full| above >= f64::from(*full))
-        .map_or(0, |full| full as usize)
+        .map_or(0, usize::from)
 }
 
 /// The top of the graph: a round number, by the minute where less than one a second comes.
