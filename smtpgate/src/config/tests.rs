@@ -640,8 +640,11 @@ weight = 5
     }
 }
 
-/// What the page on the configuration says of each section: its keys, each with its default where it has one.
-fn documented() -> Vec<(&'static str, Vec<(String, Option<String>)>)> {
+/// Keys, each with its default where it has one.
+type Keys = Vec<(String, Option<String>)>;
+
+/// What the page on the configuration says of each section.
+fn documented() -> Vec<(&'static str, Keys)> {
     let page = include_str!("../../../docs/configuration.md");
     let keys_between = |from: &str, to: &str| {
         let (_, behind) = page
