@@ -3,6 +3,7 @@
 //! Tests that need root are marked `#[ignore = "root: cargo xtask test"]`, so a plain `cargo test` says that it left them
 //! out; once they run, they fail when anything they need is missing.
 
+pub mod browser;
 pub mod dice;
 pub mod gated;
 pub mod kernels;

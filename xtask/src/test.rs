@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.run("what it needs", || {
         tools::install(&[tools::LAB, tools::LOGS, tools::KERNELS].concat())?;
         if args.full {
-            tools::install(tools::MACHINES)?;
+            tools::install(&[tools::MACHINES, tools::BROWSER].concat())?;
         }
         Ok(())
     });

@@ -43,6 +43,15 @@ pub(crate) const MACHINES: &[Tool] = &[("mke2fs", "e2fsprogs"), ("debugfs", "e2f
 /// What links the packages' binary. A compiler for musl, since SQLite and zstd are C.
 pub(crate) const PACKAGES: &[Tool] = &[("musl-gcc", "musl-tools"), ("strip", "binutils")];
 
+/// What shows the report's page. A font is a file, and no program on any path.
+pub(crate) const BROWSER: &[Tool] = &[
+    ("chromium", "chromium"),
+    (
+        "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+        "fonts-noto-cjk",
+    ),
+];
+
 /// The workspace's folder.
 pub(crate) fn workspace() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));

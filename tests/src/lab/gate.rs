@@ -207,7 +207,7 @@ impl Drop for Gate<'_> {
 }
 
 /// `smtpgate`, as built beside this very program.
-pub(crate) fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let beside = this
         .ancestors()
