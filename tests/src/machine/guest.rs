@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::image::LAB;
 use crate::kernels::guest::{say, say_done};
@@ -184,7 +185,8 @@ fn restart(internet: &Internet) -> Result<String> {
 fn killed(internet: &Internet) -> Result<String> {
     let before = main_process()?;
     let sent = gapless(internet, || {
-        run("kill", &["-9", &before])?;
+        let daemon = Pid::from_raw(before.parse()?).context("no daemon")?;
+        kill_process(daemon, Signal::KILL)?;
         until("another daemon", || {
             Ok(main_process()? != before && is("is-active", "active").is_ok())
         })
