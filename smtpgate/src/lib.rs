@@ -15,4 +15,5 @@ pub mod maillog;
 pub mod moving;
 mod nearest;
 pub mod policy;
+pub mod setup;
 pub mod sources;

@@ -24,6 +24,7 @@ mod output;
 mod reconcile;
 mod report;
 mod run;
+mod setup;
 mod simulate;
 mod since;
 mod status;
@@ -64,6 +65,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Look at this host and propose a configuration, with reasons, and what it would have done to the last log
+    Setup(setup::Args),
     /// Enforce the policy, follow the maillog and ban, in the foreground
     #[command(
         after_help = "Examples:\n  smtpgate run --observe             count, refuse nothing\n  smtpgate run --confirm 10m         take it down again unless confirmed"
@@ -145,6 +148,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(arguments.global.json);
     let global = &arguments.global;
     let done = match arguments.verb {
+        Verb::Setup(args) => setup::run(global, &output, &args),
         Verb::Run(args) => run::run(global, args),
         Verb::Check => check::run(global, &output),
         Verb::Status => status::run(global, &output),

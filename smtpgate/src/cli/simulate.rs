@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::Config,
     daemon::{clock, failure::Failure, report::Simulation, simulate::Simulator},
-    maillog::{self, Lines},
+    maillog::{self, Lines, journal},
 };
 
 #[derive(Debug, clap::Args)]
@@ -29,8 +29,14 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, output: &Output, args: &Args) -> Result<(), Failure> {
     let config = Config::load(global.config.as_deref()).map_err(Failure::usage)?;
-    let mut simulator = Simulator::new(&config, clock::of_the_log())?;
-    let files = in_order(&args.files, &simulator)?;
+    output.document(&simulate(&config, &args.files)?, text);
+    Ok(())
+}
+
+/// What `config` would have done to these logs.
+pub(super) fn simulate(config: &Config, files: &[PathBuf]) -> Result<Simulation, Failure> {
+    let mut simulator = Simulator::new(config, clock::of_the_log())?;
+    let files = in_order(files, &simulator)?;
     let bar = progress(&files);
     for file in files {
         let mut log = open(&file, &bar)?;
@@ -40,8 +46,15 @@ pub(super) fn run(global: &Global, output: &Output, args: &Args) -> Result<(), F
         }
     }
     bar.finish_and_clear();
-    output.document(&simulator.end(), text);
-    Ok(())
+    Ok(simulator.end())
+}
+
+/// What `config` would have done to this host's journal since then.
+pub(super) fn simulate_journal(config: &Config, since: Timestamp) -> Result<Simulation, Failure> {
+    let mut simulator = Simulator::new(config, clock::of_the_log())?;
+    journal::past(since, |line| simulator.line(line))
+        .map_err(|error| Failure::Failed(format!("the systemd journal: {error}")))?;
+    Ok(simulator.end())
 }
 
 fn at(file: &Path, error: &io::Error) -> Failure {

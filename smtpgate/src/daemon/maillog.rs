@@ -209,6 +209,16 @@ fn host() -> [Option<Duration>; 2] {
     follow::AUTO.map(quiet)
 }
 
+/// What `follow = "auto"` reads on this host, files or the journal (none), and why.
+pub(crate) fn auto_log() -> (Option<Vec<PathBuf>>, &'static str) {
+    let (log, why) = auto(&host(), journal::is_there());
+    let files = match log {
+        Log::Files(files) => Some(files),
+        _ => None,
+    };
+    (files, why)
+}
+
 fn auto(files: &[Option<Duration>; 2], journal: bool) -> (Log, &'static str) {
     let files_in_use = files.iter().flatten().any(|quiet| *quiet < STALE);
     let usual = || Log::Files(follow::AUTO.map(PathBuf::from).to_vec());

@@ -15,7 +15,7 @@ mod import;
 mod interfaces;
 mod listing;
 pub mod lock;
-mod maillog;
+pub(crate) mod maillog;
 pub mod metrics;
 mod news;
 pub mod overrides;

@@ -625,6 +625,8 @@ pub struct LinesRead {
     pub understood: u64,
     /// That are an offence which no other line told of before.
     pub offences: u64,
+    /// Messages that came in, by the lines.
+    pub messages: u64,
 }
 
 /// What the gates and bans would have kept out.

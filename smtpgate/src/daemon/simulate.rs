@@ -129,6 +129,7 @@ impl Simulator {
             }
         }
         self.lines.offences += u64::from(observed.offence.is_some());
+        self.lines.messages += u64::from(completed(&event));
         self.take(observed);
     }
 
@@ -233,9 +234,14 @@ impl Doors {
     }
 }
 
+/// Whether it tells of a message that came in.
+fn completed(event: &Event<'_>) -> bool {
+    event.kind == Kind::Received && event.recipients > 0
+}
+
 /// Puts a good message or login down as lost.
 fn lose(lost: &mut BTreeMap<(String, IpNet), Group>, event: &Event<'_>, address: IpAddr) {
-    let completed = event.kind == Kind::Received && event.recipients > 0;
+    let completed = completed(event);
     if !completed && event.kind != Kind::AuthOk {
         return;
     }

@@ -424,8 +424,8 @@ pub(super) fn detach(pins: &Pins, hanging: &Hanging) -> Result<(), Error> {
     remove(&path)
 }
 
-/// A program of somebody else, for people.
-fn whose(id: u32) -> String {
+/// A program of somebody else, for people: its id, and its name where this process may ask for it.
+pub fn whose(id: u32) -> String {
     let name = loaded_programs()
         .flatten()
         .find(|info| info.id() == id)
@@ -452,6 +452,7 @@ mod tests {
         Interface {
             index: 2,
             name: "eth0".to_owned(),
+            kind: None,
             layer,
             mtu: 1500,
             state: "up".to_owned(),

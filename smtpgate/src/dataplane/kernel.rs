@@ -57,6 +57,14 @@ fn version(release: &str) -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// Everything for which the gate could not be put up now with these pins.
+pub fn trouble(pins: &Path) -> Vec<Error> {
+    [Kernel::probe().map(drop), privileges(), bpffs(pins)]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect()
+}
+
 /// Whether this process may load programs and attach them to interfaces (capabilities(7)).
 pub(super) fn privileges() -> Result<(), Error> {
     let effective = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);

@@ -20,6 +20,8 @@ const RTM_NEWROUTE: u16 = 24;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_OPERSTATE: u16 = 16;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
 const IFLA_XDP: u16 = 43;
 const RTA_OIF: u16 = 4;
 const RTA_MULTIPATH: u16 = 9;
@@ -51,6 +53,8 @@ pub struct Interface {
     pub index: u32,
     /// Name at the time of asking.
     pub name: String,
+    /// What made it, of a virtual one: `veth`, `bond`, `bridge`, …
+    pub kind: Option<String>,
     /// What its frames begin with.
     pub layer: Layer,
     /// Largest packet in bytes, without the link-layer header.
@@ -121,12 +125,16 @@ fn interface(payload: &[u8]) -> Option<Interface> {
     let mut found = Interface {
         index: header.index,
         name: String::new(),
+        kind: None,
         layer: layer(header.link_layer_type),
         mtu: 0,
         state: "unknown".to_owned(),
         xdp: Vec::new(),
     };
     for attribute in attributes(payload, LINK_HEADER) {
+        if attribute.kind() == IFLA_LINKINFO {
+            found.kind = virtual_kind(attribute.value());
+        }
         if !matches!(attribute.kind(), IFLA_IFNAME | IFLA_MTU | IFLA_OPERSTATE | IFLA_XDP) {
             continue;
         }
@@ -139,6 +147,12 @@ fn interface(payload: &[u8]) -> Option<Interface> {
         }
     }
     (!found.name.is_empty()).then_some(found)
+}
+
+fn virtual_kind(info: &[u8]) -> Option<String> {
+    let kind = attributes(info, 0).find(|attribute| attribute.kind() == IFLA_INFO_KIND)?;
+    let text = String::from_utf8_lossy(kind.value());
+    Some(text.trim_end_matches('\0').to_owned())
 }
 
 fn state_name(state: State) -> String {
@@ -304,12 +318,14 @@ mod tests {
                 attribute(900, &[1, 2, 3]),
                 attribute(4, &9000u32.to_ne_bytes()),
                 attribute(16, &[6]),
+                attribute(18, &attribute(1, b"vlan\0")),
                 attribute(43, &xdp),
             ],
         );
         let expected = Interface {
             index: 3,
             name: "eth0.100".to_owned(),
+            kind: Some("vlan".to_owned()),
             layer: Layer::Ethernet,
             mtu: 9000,
             state: "up".to_owned(),

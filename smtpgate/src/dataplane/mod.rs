@@ -27,13 +27,13 @@ mod tokens;
 mod usage;
 mod wait;
 
-pub use attach::{AttachMode, Attachment};
+pub use attach::{AttachMode, Attachment, whose};
 pub use counters::Count;
 pub use cut::{Cut, cut};
 pub use error::Error;
 pub use events::{Event, Events};
 pub use generation::{Dataplane, Removed, prepare, unload};
-pub use kernel::Kernel;
+pub use kernel::{Kernel, trouble};
 pub use links::{Changes, Interface, Layer, Xdp, XdpMode, default_routes, interfaces};
 pub use live::Live;
 pub use look::boot_ns;

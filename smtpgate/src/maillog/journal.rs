@@ -113,6 +113,50 @@ pub fn spawn(start: Start, batches: usize) -> io::Result<Batches> {
     Ok(batches)
 }
 
+/// Hands what this host's journal has since then to `each`, line by line, and ends.
+///
+/// # Errors
+/// When journalctl is not there, or fails.
+pub fn past(since: Timestamp, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut command = command();
+    command.arg(format!("--since=@{}", since.as_second()));
+    add_matches(&mut command);
+    let mut child = Reaped(command.spawn()?);
+    let Some(output) = child.0.stdout.take() else {
+        return Ok(());
+    };
+    let mut from = BufReader::with_capacity(CHUNK, output);
+    let (mut export, mut entry) = (Export::default(), Entry::default());
+    let mut line = Vec::new();
+    while export.next_entry(&mut from, &mut entry)? {
+        line.clear();
+        if entry.line(&mut line) {
+            each(line.trim_ascii_end());
+        }
+    }
+    // It fails, too, where nothing matches (journalctl(1)).
+    child.0.wait().map(drop)
+}
+
+fn command() -> Command {
+    let mut command = Command::new("journalctl");
+    command.args(["--quiet", "--no-pager", "--output=export", FIELDS]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    command
+}
+
+fn add_matches(command: &mut Command) {
+    for (at, matches) in MATCHES.iter().enumerate() {
+        if at > 0 {
+            command.arg("+");
+        }
+        command.args(*matches);
+    }
+}
+
 fn follow(start: Start, outlet: &Outlet) {
     let mut reading = Reading {
         name: name(start.folder.as_deref()),
@@ -208,15 +252,9 @@ impl Reading<'_> {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("journalctl");
-        command.args([
-            "--follow",
-            "--no-tail",
-            "--quiet",
-            "--no-pager",
-            "--output=export",
-            FIELDS,
-        ]);
+        let mut command = command();
+        // It ends by itself when its output is closed, so also after our kill -9 (journalctl watches it with --follow).
+        command.args(["--follow", "--no-tail"]);
         if let Some(folder) = &self.start.folder {
             command.arg("--directory").arg(folder);
         }
@@ -224,17 +262,7 @@ impl Reading<'_> {
             Some(cursor) => command.arg(format!("--cursor={cursor}")),
             None => command.arg(format!("--since=@{}", self.start.since.as_second())),
         };
-        for (at, matches) in MATCHES.iter().enumerate() {
-            if at > 0 {
-                command.arg("+");
-            }
-            command.args(*matches);
-        }
-        // It ends by itself when its output is closed, so also after our kill -9 (journalctl watches it with --follow).
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit());
+        add_matches(&mut command);
         command
     }
 
