@@ -1,0 +1,58 @@
+//! What the documentation tells people to type is what the command line takes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use smtpgate::cli;
+
+/// Commands of a text: what is indented by four and begins with `smtpgate`, up to a comment or to what the shell does.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let mut commands = Vec::new();
+    for part in lines.flat_map(|line| line.split(" | ")) {
+        let part = part.trim_start().trim_start_matches("sudo ");
+        if !part.starts_with("smtpgate ") {
+            continue;
+        }
+        let words = shlex::split(part).unwrap_or_else(|| panic!("a quote is open: {part}"));
+        commands.push(words.into_iter().take_while(|word| word != ">").collect());
+    }
+    commands
+}
+
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = fs::read_dir(root.join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    docs.chain([root.join("README.md"), root.join("README.ja.md")])
+        .collect()
+}
+
+#[test]
+fn documented_commands_are_taken() {
+    let mut seen = 0;
+    for document in documents() {
+        for words in commands(&fs::read_to_string(&document).unwrap()) {
+            let taken = cli::command().try_get_matches_from(&words);
+            assert!(
+                taken.is_ok(),
+                "{}: {words:?}\n{}",
+                document.display(),
+                taken.unwrap_err()
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen} commands found");
+}
+
+#[test]
+fn documented_commands_are_the_same_in_both_languages() {
+    let read = |name: &str| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap();
+        let verbs = commands(&text).into_iter();
+        verbs.map(|words| words[1].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(read("README.md"), read("README.ja.md"));
+}
