@@ -123,7 +123,11 @@ fn no_configuration(internet: &Internet) -> Result<String> {
     let start = output("systemctl", &["start", "smtpgate"])?;
     ensure!(!start.status.success(), "it started without a configuration");
     ensure!(greeted(&internet.america)?, "America is not greeted any more");
-    fs::create_dir_all("/etc/smtpgate")?;
+    run("smtpgate", &["setup", "--write"])?;
+    let proposed = fs::read_to_string("/etc/smtpgate/config.toml")?;
+    ensure!(proposed.contains("\nmode = \"observe\""), "it proposes:\n{proposed}");
+    run("smtpgate", &["check"])?;
+    // What is asked below needs to know whom it lets in.
     fs::write("/etc/smtpgate/config.toml", CONFIG)?;
     run("smtpgate", &["check"])?;
     Ok(String::from_utf8_lossy(&start.stderr).into_owned())
