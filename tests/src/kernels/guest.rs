@@ -12,6 +12,7 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot};
 use smtpgate_common::abi::programs;
 
+use super::rights;
 use crate::packets::cases::{Case, all};
 use crate::packets::proof::{Gates, Hook, frames_pass, linux_answers, nobody_answers};
 use crate::packets::testrun;
@@ -63,7 +64,7 @@ pub(crate) fn say_done() {
 }
 
 /// The parts that every guest reports, in this order.
-pub const PARTS: [&str; 8] = [
+pub const PARTS: [&str; 9] = [
     "kernel",
     "programs",
     "test run",
@@ -72,6 +73,7 @@ pub const PARTS: [&str; 8] = [
     "wire, tc",
     "answers behind xdp",
     "answers behind tc",
+    "rights",
 ];
 
 /// The whole life of the first process. It does not return: the machine goes off.
@@ -101,6 +103,7 @@ fn part(name: &str, cases: &[Case], gates: &mut Option<Gates>) -> Result<String>
         "kernel" => return settle(),
         "linux answers" => return linux_answers(&Wire::new()?.with_vlans()?, cases),
         "programs" => return programs_of(gates.insert(Gates::load()?)),
+        "rights" => return rights::tried(),
         _ => {}
     }
     let gates = gates.as_ref().context("the gates were not loaded")?;

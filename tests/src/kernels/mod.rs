@@ -7,6 +7,7 @@ pub mod debian;
 pub mod guest;
 pub mod initramfs;
 pub mod machine;
+mod rights;
 
 use std::process::Command;
 
