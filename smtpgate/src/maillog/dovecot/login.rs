@@ -62,10 +62,16 @@ struct Line<'a> {
     address: IpAddr,
 }
 
+const RIP: &[u8] = b" rip=";
+
+/// Of a message in whose words no client has a part. A proxy's begin with the user's name, and are [`proxied`] only.
+fn line(message: &[u8]) -> Option<Line<'_>> {
+    (!message.starts_with(b"proxy(")).then(|| elements(message))?
+}
+
 /// The elements begin at the first `user=<`. The address is the last `rip=`; but where an administrator has put `rip`
 /// before `user`, it is the one before the user's name.
-fn line(message: &[u8]) -> Option<Line<'_>> {
-    const RIP: &[u8] = b" rip=";
+fn elements(message: &[u8]) -> Option<Line<'_>> {
     const USER: &[u8] = b" user=<";
     const METHOD: &[u8] = b", method=";
     let (text, elements) = match memmem::find(message, USER) {
@@ -80,16 +86,11 @@ fn line(message: &[u8]) -> Option<Line<'_>> {
         }
         (None, None) => return None,
     };
-    let end = after
-        .iter()
-        .position(|b| matches!(b, b',' | b' '))
-        .unwrap_or(after.len());
-    let address = std::str::from_utf8(after.get(..end)?).ok()?;
     let mut line = Line {
         text,
         user: None,
         mechanism: None,
-        address: address.parse::<IpAddr>().ok()?.to_canonical(),
+        address: address(after)?,
     };
     if let Some(before) = before {
         let before = before.strip_suffix(b",").unwrap_or(before);
@@ -103,6 +104,13 @@ fn line(message: &[u8]) -> Option<Line<'_>> {
         line.user = Some(user.strip_suffix(b">").unwrap_or(user)).filter(|user| !user.is_empty());
     }
     Some(line)
+}
+
+/// The address that it begins with.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let end = text.iter().position(|b| matches!(b, b',' | b' ')).unwrap_or(text.len());
+    let address = std::str::from_utf8(text.get(..end)?).ok()?;
+    Some(address.parse::<IpAddr>().ok()?.to_canonical())
 }
 
 impl<'a> Line<'a> {
@@ -128,8 +136,10 @@ fn proxied(message: &[u8]) -> Option<Reading<'_>> {
     if !message.starts_with(b"proxy(") && !message.starts_with(b"Started proxying to ") {
         return None;
     }
-    let line = line(message)?;
-    let known = line.says(b"tarted proxying to ");
+    let line = elements(message)?;
+    // The user's name stands before the elements, too, and may hold whatever they hold.
+    let mut addresses = memmem::find_iter(message, RIP).map(|at| address(message.get(at + RIP.len()..)?));
+    let known = line.says(b"tarted proxying to ") && addresses.all(|address| address == Some(line.address));
     known.then(|| line.reading(Kind::AuthOk, 0))
 }
 

@@ -406,7 +406,7 @@ proptest! {
     #[test]
     fn maillog_dovecot_address_is_its_own(
         (a, b) in (text(), text()),
-        form in 0..17_usize,
+        form in 0..18_usize,
         session in prop_oneof![Just(""), Just(",<n4JLdHNVngZGpV2j>")],
         verdict in proptest::sample::select(&[
             "unknown user",
@@ -436,6 +436,7 @@ proptest! {
             13 => format!("auth({user},192.0.2.1,sasl:plain)<x>: Info: passwd-file: {verdict}"),
             14 => format!("auth({user},192.0.2.1,sasl:plain)<x>: Info: passwd-file: {verdict} (given password: {b})"),
             15 => format!("auth-worker({user},192.0.2.1)<220><x>: request [1]: Info: pam: {verdict}"),
+            16 => format!("imap-login: proxy({known}): started proxying to 192.0.2.26:143: user=<{known}>, method={method}, rip=192.0.2.1, lip=192.0.2.25"),
             _ => format!("auth: passwd-file({user},192.0.2.1{session}): allow_nets check failed: IP not in allowed networks"),
         };
         // Through syslog, or in Dovecot's own log.
