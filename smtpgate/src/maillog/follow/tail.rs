@@ -485,7 +485,10 @@ impl Tail {
                 .is_some_and(|before| packed.head().is_ok_and(|head| current.stands_behind(&before, &head))),
         });
         debug!(path = %self.path.display(), copy = copy.is_some(), "the log was emptied");
-        let newer = files.split_off(copy.map_or(files.len(), |copy| copy + 1));
+        let mut newer = files.split_off(copy.map_or(files.len(), |copy| copy + 1));
+        // When it was renamed, too, what came after it comes after it: see `switch`.
+        let itself = |file: &Rotated| matches!(&file.log, Log::Plain(reading) if reading.id == current.id);
+        newer.truncate(newer.iter().position(itself).unwrap_or(newer.len()));
         let copy = copy.and_then(|copy| files.into_iter().nth(copy));
         let copy = copy.and_then(|file| match file.log {
             Log::Plain(reading) => Some(reading),

@@ -519,6 +519,21 @@ fn maillog_follow_through_everything() {
                 log.write(2);
             },
         ),
+        (
+            "copytruncate, renamed, and copytruncate twice before the next look",
+            |log| {
+                log.write(3);
+                log.copytruncate();
+                log.write(3);
+                log.rename();
+                log.write(3);
+                log.create();
+                log.copytruncate();
+                log.write(6);
+                log.copytruncate();
+                log.write(1);
+            },
+        ),
         ("somebody's copy is no log", |log| {
             fs::copy(log.path(), log.sibling("bak")).unwrap();
             log.stop();
