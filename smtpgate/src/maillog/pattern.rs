@@ -90,7 +90,12 @@ impl Pattern {
                 .unicode(false)
                 .size_limit(1 << 20)
                 .build()
-                .map_err(|error| PatternError(format!("is too large, or no regular expression: {error}")))
+                .map_err(|error| {
+                    // What it shows of the expression is not as it was written.
+                    let error = error.to_string();
+                    let said = error.lines().last().unwrap_or_default();
+                    PatternError(format!("is too large, or no regular expression: {said}"))
+                })
         };
         let behind = check(&hir)?.map(|behind| compile(&behind)).transpose()?;
         Ok(Self {
