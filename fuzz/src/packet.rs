@@ -85,7 +85,8 @@ fn end(frame: &[u8], link: Link) -> Option<usize> {
     let header = frame.get(at..)?;
     let number = |at: usize| Some(usize::from(u16::from_be_bytes(*header.get(at..)?.first_chunk()?)));
     match version {
-        4 => Some(at + number(2)?),
+        // One that is shorter than itself leaves nothing to look at.
+        4 => number(2).filter(|length| *length >= 20).map(|length| at + length),
         6 => {
             let payload = number(4)?;
             // Up to the frame's end, when hop-by-hop options come first.
