@@ -1,5 +1,11 @@
 //! What the documentation tells people to type is what the command line takes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test; clippy sees only its #[test] functions as such"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
