@@ -117,11 +117,14 @@ impl Reader {
         Ok(self.daemon.as_ref().context("the daemon does not run")?.id())
     }
 
-    /// `kill -9` of the programs that the daemon runs. How many there were.
-    pub fn kill_children(&self) -> Result<usize> {
+    /// `kill -9` of what the daemon reads the journal by. How many there were.
+    pub fn kill_journalctl(&self) -> Result<usize> {
         let mut killed = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
             for child in fs::read_to_string(task?.path().join("children"))?.split_whitespace() {
+                if fs::read_to_string(format!("/proc/{child}/comm"))?.trim_end() != "journalctl" {
+                    continue;
+                }
                 let pid = rustix::process::Pid::from_raw(child.parse()?).context("a process")?;
                 rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
                 killed += 1;

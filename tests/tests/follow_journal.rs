@@ -126,7 +126,7 @@ fn follow_journal_loses_nothing_and_reads_nothing_twice() {
             match (round, burst) {
                 (0 | 2 | 4, 3) => reader.kill().unwrap(),
                 (0 | 2 | 4, 6) => reader.start().unwrap(),
-                (1 | 3, 5) => assert_eq!(reader.kill_children().unwrap(), 1),
+                (1 | 3, 5) => assert_eq!(reader.kill_journalctl().unwrap(), 1),
                 _ => {}
             }
         }
