@@ -207,14 +207,22 @@ impl Reader {
     pub fn wait_exact_but(&self, numbers: &BTreeSet<u32>, perhaps: &BTreeSet<u32>) -> Result<()> {
         self.wait_caught_up()?;
         let read = self.read()?;
-        let lost: Vec<_> = numbers.iter().filter(|number| !read.contains_key(number)).collect();
-        let twice: Vec<_> = read.iter().filter(|(_, times)| **times > 1).collect();
+        let lost: Vec<u32> = numbers
+            .iter()
+            .copied()
+            .filter(|number| !read.contains_key(number))
+            .collect();
+        let twice = read.iter().filter(|(_, times)| **times > 1);
+        let twice: Vec<u32> = twice.map(|(number, _)| *number).collect();
         let known = |number| numbers.contains(number) || perhaps.contains(number);
-        let wrong: Vec<_> = read.keys().filter(|number| !known(number)).collect();
+        let wrong: Vec<u32> = read.keys().copied().filter(|number| !known(number)).collect();
         ensure!(
             lost.is_empty() && twice.is_empty() && wrong.is_empty(),
-            "of {} lines lost {lost:?}, twice {twice:?}, wrong {wrong:?}\n{}",
+            "of {} lines lost {}, twice {}, wrong {}\n{}",
             numbers.len(),
+            ranges(&lost),
+            ranges(&twice),
+            ranges(&wrong),
             self.said()
         );
         Ok(())
@@ -231,4 +239,17 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+/// Ascending numbers, for people: `[3, 7-9]`.
+fn ranges(numbers: &[u32]) -> String {
+    let runs = numbers.chunk_by(|one, next| one + 1 == *next);
+    let told: Vec<String> = runs
+        .map(|run| match run {
+            [only] => only.to_string(),
+            [first, .., last] => format!("{first}-{last}"),
+            [] => String::new(),
+        })
+        .collect();
+    format!("[{}]", told.join(", "))
 }

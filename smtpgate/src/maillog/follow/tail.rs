@@ -123,8 +123,11 @@ impl Tail {
         // Before that one, only files that were read and may still be written to.
         let newer = files.split_off(last.map_or(files.len(), |last| last + 1));
         let read = files.into_iter().zip(resumed).enumerate();
+        self.current = current;
         self.retired = read
             .filter_map(|(at, (file, resumed))| match file.log {
+                // Where the path is a link, what it points to lies among them.
+                Log::Plain(reading) if self.has(reading.id) => None,
                 Log::Plain(reading) => (resumed || Some(at) == last).then_some(reading),
                 Log::Packed(packed) if Some(at) == last => {
                     let (stood, mut room) = (stood.as_ref()?, self.behind);
@@ -135,7 +138,6 @@ impl Tail {
                 Log::Packed(_) => None,
             })
             .collect();
-        self.current = current;
         let newer = self.take_up(newer);
         self.retired.extend(newer);
         self.let_go();

@@ -296,6 +296,17 @@ fn maillog_follow_through_everything() {
             log.writer = append(&first);
             log.write(2);
         }),
+        ("restarted, the path a link to a file beside it", |log| {
+            let dated = log.sibling("2026-11-24");
+            fs::rename(log.path(), &dated).unwrap();
+            symlink(&dated, log.path()).unwrap();
+            log.look();
+            log.write(1);
+            log.look();
+            log.write(2);
+            log.begin();
+            log.write(2);
+        }),
         ("restarted", |log| {
             log.begin();
             log.write(2);
