@@ -214,7 +214,7 @@ impl Reader {
             .collect();
         let twice = read.iter().filter(|(_, times)| **times > 1);
         let twice: Vec<u32> = twice.map(|(number, _)| *number).collect();
-        let known = |number| numbers.contains(number) || perhaps.contains(number);
+        let known = |number: &u32| numbers.contains(number) || perhaps.contains(number);
         let wrong: Vec<u32> = read.keys().copied().filter(|number| !known(number)).collect();
         ensure!(
             lost.is_empty() && twice.is_empty() && wrong.is_empty(),
