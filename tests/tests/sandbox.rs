@@ -139,5 +139,27 @@ fn holds() -> Result<()> {
         String::from_utf8_lossy(&reloaded.stderr)
     );
     ensure!(!gate.said().contains("more rights"), "{}", gate.said());
+
+    // A folder that it has given up reading is named, and nothing changes; started again, it knows it.
+    let beyond = tempfile::tempdir_in("/var/tmp")?;
+    let list = beyond.path().join("partners");
+    fs::write(&list, "192.0.2.0/24\n")?;
+    let further = format!("trust = [\"file:{}\"]\n{}", list.display(), Gate::japan(&host, ""));
+    gate.configure(&further)?;
+    let refused = gate.cli(&["reload"])?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(refused.status.code() == Some(2), "{}: {said}", refused.status);
+    ensure!(
+        said.contains("restart needed") && said.contains(&beyond.path().display().to_string()),
+        "{said}"
+    );
+    gate.stop()?;
+    gate.start()?;
+    let reloaded = gate.cli(&["reload"])?;
+    ensure!(
+        reloaded.status.success(),
+        "{}",
+        String::from_utf8_lossy(&reloaded.stderr)
+    );
     Ok(())
 }
