@@ -13,7 +13,6 @@ use super::{
     countries::Countries,
     engine::Engine,
     failure::Failure,
-    import::made_since,
     report::{Applied, Banned, News, Unbanned},
     views,
 };
@@ -75,17 +74,35 @@ impl Engine {
         former: &[(IpNet, Option<Ban>)],
     ) -> Result<Vec<String>, Failure> {
         let now = Timestamp::now();
-        let made = |prefix: &IpNet| self.bans.get(prefix).is_some_and(|ban| made_since(ban, since));
-        let (mut again, mut lifted): (Vec<Evidenced>, Vec<IpNet>) = (Vec::new(), Vec::new());
-        for (prefix, ban) in former.iter().filter(|(prefix, _)| made(prefix)) {
-            match ban.as_ref().filter(|ban| ban.until.is_none_or(|until| until > now)) {
-                Some(ban) => again.push((ban.clone(), Vec::new())),
-                None => lifted.push(*prefix),
-            }
-        }
+        let (again, made) = self.made_since(since, former, now);
+        let again: Vec<Evidenced> = again.into_iter().map(|ban| (ban, Vec::new())).collect();
+        let lifted: Vec<IpNet> = made.iter().map(|ban| ban.prefix).collect();
         self.enforce(&again)?;
         self.ledger.record(&[], &again, None, now).map_err(Failure::failed)?;
         Ok(self.unban(&lifted)?.notes)
+    }
+
+    /// Of the operator's bans of these prefixes that were made at `since` or later: of those that took the place of one
+    /// which would not be over, that one; and the others.
+    pub(super) fn made_since(
+        &self,
+        since: Timestamp,
+        former: &[(IpNet, Option<Ban>)],
+        now: Timestamp,
+    ) -> (Vec<Ban>, Vec<Ban>) {
+        // The ledger keeps milliseconds.
+        let made = |ban: &&Ban| ban.origin == Origin::Operator && ban.since.as_millisecond() >= since.as_millisecond();
+        let (mut replaced, mut others) = (Vec::new(), Vec::new());
+        for (prefix, former) in former {
+            let Some(ban) = self.bans.get(prefix).filter(made) else {
+                continue;
+            };
+            match former.as_ref().filter(|former| former.in_force(now)) {
+                Some(former) => replaced.push(former.clone()),
+                None => others.push(ban.clone()),
+            }
+        }
+        (replaced, others)
     }
 
     fn ban_now(&mut self, prefixes: &[IpNet], seconds: Option<u64>, reason: &str) -> Result<Banned, Failure> {
@@ -236,8 +253,7 @@ impl Engine {
     /// Lifts exactly these bans.
     pub(super) fn unban(&mut self, prefixes: &[IpNet]) -> Result<Unbanned, Failure> {
         let now = Timestamp::now();
-        let prefixes = prefixes.to_vec();
-        for prefix in &prefixes {
+        for prefix in prefixes {
             if !self.bans.contains_key(prefix) {
                 let wider = self.wider_ban(*prefix);
                 return Err(Failure::Failed(match wider {
@@ -254,7 +270,7 @@ impl Engine {
             return Err(failure);
         }
         let mut notes = Vec::new();
-        for prefix in &prefixes {
+        for prefix in prefixes {
             self.ledger.unban(*prefix, now).map_err(|error| {
                 Failure::Failed(format!(
                     "lifted in the kernel, but not recorded, so back with the next load: {error}"
@@ -271,7 +287,7 @@ impl Engine {
             }
         }
         Ok(Unbanned {
-            unbanned: prefixes,
+            unbanned: prefixes.to_vec(),
             notes,
         })
     }
@@ -627,11 +643,9 @@ impl Known for Facts<'_> {
     }
 
     fn banned(&self, prefix: IpNet, now: Timestamp) -> bool {
-        std::iter::once(prefix).chain(wider_than(prefix)).any(|prefix| {
-            self.bans
-                .get(&prefix)
-                .is_some_and(|ban| ban.until.is_none_or(|until| until > now))
-        })
+        std::iter::once(prefix)
+            .chain(wider_than(prefix))
+            .any(|prefix| self.bans.get(&prefix).is_some_and(|ban| ban.in_force(now)))
     }
 
     fn past(&self, prefix: IpNet) -> Option<Past> {
@@ -657,8 +671,7 @@ pub(super) fn wider_than(prefix: IpNet) -> impl Iterator<Item = IpNet> {
 
 /// Bans that are not over yet.
 fn live(bans: &[Evidenced], now: Timestamp) -> Vec<Evidenced> {
-    let holds = |(ban, _): &&Evidenced| ban.until.is_none_or(|until| until > now);
-    bans.iter().filter(holds).cloned().collect()
+    bans.iter().filter(|(ban, _)| ban.in_force(now)).cloned().collect()
 }
 
 /// Why a ban of it would be a mistake.

@@ -47,11 +47,11 @@ impl Engine {
         if dry_run || come == Exchange::default() {
             return Ok(imported);
         }
-        let former = |engine: &Self| Former::Import {
+        let former = Former::Import {
             bans: come
                 .bans
                 .iter()
-                .map(|ban| (ban.prefix, engine.bans.get(&ban.prefix).cloned()))
+                .map(|ban| (ban.prefix, self.bans.get(&ban.prefix).cloned()))
                 .collect(),
             // Those that are there are left as they are.
             exceptions: come
@@ -61,7 +61,6 @@ impl Engine {
                 .collect(),
         };
         let what = format!("import of {} prefixes", come.bans.len() + come.exceptions.len());
-        let former = former(self);
         self.until_confirmed(
             &what,
             within,
@@ -223,15 +222,7 @@ impl Engine {
     ) -> Result<Vec<String>, Failure> {
         let now = Timestamp::now();
         let (mut come, mut go) = (Exchange::default(), Exchange::default());
-        for (prefix, former) in bans {
-            let Some(made) = self.bans.get(prefix).filter(|ban| made_since(ban, since)) else {
-                continue;
-            };
-            match former.as_ref().filter(|ban| ban.until.is_none_or(|until| until > now)) {
-                Some(former) => come.bans.push(former.clone()),
-                None => go.bans.push(made.clone()),
-            }
-        }
+        (come.bans, go.bans) = self.made_since(since, bans, now);
         for (prefix, gate, former) in exceptions {
             let mut known = self.assembled.exceptions.iter();
             match former {
@@ -270,7 +261,7 @@ impl Engine {
             bans: self
                 .bans
                 .values()
-                .filter(|ban| ban.until.is_none_or(|until| until > now))
+                .filter(|ban| ban.in_force(now))
                 .map(|ban| (ban.prefix, ban.until))
                 .collect(),
             gates: gates.collect(),
@@ -280,9 +271,4 @@ impl Engine {
 
 fn once(nets: Vec<IpNet>) -> Vec<IpNet> {
     nets.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// Whether an operator made it at this time or later. The ledger keeps milliseconds.
-pub(super) fn made_since(ban: &Ban, since: Timestamp) -> bool {
-    ban.origin == Origin::Operator && ban.since.as_millisecond() >= since.as_millisecond()
 }

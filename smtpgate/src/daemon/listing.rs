@@ -21,7 +21,7 @@ pub(super) fn list(engine: &Engine, filter: &Filter) -> Result<List, Failure> {
     let all: Vec<BanState> = engine
         .bans
         .values()
-        .filter(|ban| views::in_force(ban, now))
+        .filter(|ban| ban.in_force(now))
         .map(|ban| views::state(ban, engine.countries.of_address(ban.prefix.addr()), Vec::new()))
         .collect();
     let number = all.len() as u64;

@@ -32,7 +32,7 @@ pub(super) fn top(engine: &Engine) -> Result<Top, Failure> {
         sample: engine.sightings.sample(),
         sources: sources(engine),
         countries: engine.sightings.countries(),
-        bans_in_force: engine.bans.values().filter(|ban| views::in_force(ban, now)).count() as u64,
+        bans_in_force: engine.bans.values().filter(|ban| ban.in_force(now)).count() as u64,
         bans: newest(engine, now)?,
     })
 }
@@ -48,7 +48,7 @@ fn sources(engine: &Engine) -> Vec<SourceSeen> {
 
 fn newest(engine: &Engine, now: Timestamp) -> Result<Vec<BanState>, Failure> {
     let mut newest: BinaryHeap<Reverse<(Timestamp, IpNet)>> = BinaryHeap::new();
-    for ban in engine.bans.values().filter(|ban| views::in_force(ban, now)) {
+    for ban in engine.bans.values().filter(|ban| ban.in_force(now)) {
         newest.push(Reverse((ban.since, ban.prefix)));
         if newest.len() > BANS {
             newest.pop();

@@ -196,7 +196,7 @@ pub(super) fn status(engine: &Engine) -> Result<Status, Failure> {
     attention.extend(alarms.map(|alarm| format!("alarm at {:.0}: {}", alarm.at, alarm.text)));
 
     let mut bans_by_rule: BTreeMap<String, u64> = BTreeMap::new();
-    for ban in engine.bans.values().filter(|ban| in_force(ban, now)) {
+    for ban in engine.bans.values().filter(|ban| ban.in_force(now)) {
         *bans_by_rule.entry(rule(ban).to_owned()).or_default() += 1;
     }
     Ok(Status {
@@ -359,10 +359,6 @@ pub(super) fn sources(config: &Config, assembled: &Assembled, now: Timestamp) ->
 
 pub(super) fn day(date: Timestamp) -> String {
     date.strftime("%F").to_string()
-}
-
-pub(super) fn in_force(ban: &ledger::Ban, now: Timestamp) -> bool {
-    ban.until.is_none_or(|until| until > now)
 }
 
 /// The rule of a ban that no rule made.

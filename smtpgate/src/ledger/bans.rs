@@ -66,6 +66,14 @@ pub struct Record {
     pub evidence: Vec<String>,
 }
 
+impl Ban {
+    /// Whether it is not over.
+    #[must_use]
+    pub fn in_force(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
 impl From<Decision> for (Ban, Vec<String>) {
     fn from(decision: Decision) -> Self {
         let ban = Ban {
