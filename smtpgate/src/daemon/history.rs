@@ -32,7 +32,7 @@ pub(super) struct History {
     mark: Option<Mark>,
     pulses: VecDeque<Pulse>,
     /// The sums of the last second, and which counters gave them.
-    last: Option<(String, Sums)>,
+    last: Option<(u32, Sums)>,
     /// Why the ledger cannot be written to; it has been said.
     failing: Option<String>,
 }
@@ -126,14 +126,12 @@ impl Engine {
     pub(super) fn pulse(&mut self) {
         let Some(plane) = &self.plane else { return };
         let gates = u8::try_from(self.config.gates.len()).unwrap_or(u8::MAX);
-        let (Ok(counts), Ok(begin)) = (plane.counts_of(gates), plane.since()) else {
-            return;
-        };
+        let Ok(counts) = plane.counts_of(gates) else { return };
         let sums = Sums::of(&counts);
-        let name = name(plane, begin);
-        let before = self.history.last.replace((name.clone(), sums));
+        let counters = plane.counters_id();
+        let before = self.history.last.replace((counters, sums));
         let before = before
-            .filter(|(known, _)| *known == name)
+            .filter(|(known, _)| *known == counters)
             .map_or(sums, |(_, sums)| sums);
         if self.history.pulses.len() >= PULSES {
             self.history.pulses.pop_front();

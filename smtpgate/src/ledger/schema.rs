@@ -96,7 +96,7 @@ pub(super) const MIGRATIONS: [&str; 4] = [
     -- Where its counters stood at the end of the last stretch: one row.
     CREATE TABLE mark (
         id       INTEGER PRIMARY KEY,
-        counters TEXT    NOT NULL,  -- boot and map: others begin at 0 again
+        counters TEXT    NOT NULL,  -- which: others begin at 0 again
         at       INTEGER NOT NULL,
         totals   TEXT    NOT NULL   -- JSON: place in the map to packets
     ) STRICT;
