@@ -17,3 +17,4 @@ mod nearest;
 pub mod policy;
 pub mod setup;
 pub mod sources;
+mod unseen;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 
+use crate::unseen::is_unseen;
+
 /// A ban keeps that many lines, the last before it.
 pub const EVIDENCE_LINES: usize = 5;
 
@@ -44,10 +46,7 @@ pub fn escape(line: &[u8]) -> String {
 }
 
 fn is_plain(char: char) -> bool {
-    // Direction and zero-width marks, which would let a line show other than what it holds (Unicode TR 36).
-    let unseen =
-        matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !char.is_control() && !unseen && char != '\\'
+    !is_unseen(char) && char != '\\'
 }
 
 /// The newest lines, within a budget of bytes: the oldest go first.

@@ -16,6 +16,7 @@ use crate::{
         period::{LINES, SYNS},
         report::{BanState, Counter, Period},
     },
+    unseen::is_unseen,
 };
 
 /// Nothing may be loaded or run, whatever an attacker gets into a line of the log.
@@ -445,13 +446,9 @@ fn share(percent: f64) -> String {
 
 /// Text of others as it may be seen: what has no shape, or turns the direction of what follows, as its code.
 pub(super) fn shown(text: &str) -> String {
-    let unseen = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let mut seen = String::with_capacity(text.len());
     for c in text.chars() {
-        if unseen(c) {
+        if is_unseen(c) {
             seen.extend(c.escape_unicode());
         } else {
             seen.push(c);

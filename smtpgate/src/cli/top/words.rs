@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::cli::output::grouped;
+use crate::{cli::output::grouped, unseen::is_unseen};
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -51,7 +51,7 @@ impl Marks {
 
     /// The text without what steers a terminal or turns the direction of writing, and in ASCII where that is all it can.
     pub(super) fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let shown = |char: char| !steers(char) && (self.wide || char.is_ascii());
+        let shown = |char: char| !is_unseen(char) && (self.wide || char.is_ascii());
         if text.chars().all(shown) {
             return Cow::Borrowed(text);
         }
@@ -96,12 +96,6 @@ impl Marks {
         cell.push_str(&text);
         cell
     }
-}
-
-/// Controls of both kinds (C0, C1), and the invisible marks that make a line show other than what it holds (UTR 36).
-fn steers(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A number in at most seven columns: exact below a million.
