@@ -45,12 +45,12 @@ impl Kernel {
 }
 
 /// As `uname -r` has it (uname(2)).
-fn release() -> String {
+pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 /// Major and minor number; (0, 0) when a release does not begin with them.
-fn version(release: &str) -> (u32, u32) {
+pub fn version(release: &str) -> (u32, u32) {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map(|digits| digits.parse().unwrap_or(0));

@@ -33,7 +33,7 @@ pub use cut::{Cut, cut};
 pub use error::Error;
 pub use events::{Event, Events};
 pub use generation::{Dataplane, Removed, prepare, unload};
-pub use kernel::{Kernel, trouble};
+pub use kernel::{Kernel, release, trouble, version};
 pub use links::{Changes, Interface, Layer, Xdp, XdpMode, default_routes, interfaces};
 pub use live::Live;
 pub use look::boot_ns;

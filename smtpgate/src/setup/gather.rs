@@ -39,7 +39,7 @@ const ROTATED: [&str; 3] = [".1", ".1.gz", ""];
 
 /// All that can be found out. The gate would have its pins where `paths` says, and its countries from `sources`.
 pub fn facts(paths: &Paths, sources: &Sources) -> Facts {
-    let kernel = uname().release().to_string_lossy().into_owned();
+    let kernel = dataplane::release();
     let processes = processes();
     Facts {
         host: uname().nodename().to_string_lossy().into_owned(),
@@ -47,7 +47,7 @@ pub fn facts(paths: &Paths, sources: &Sources) -> Facts {
             .iter()
             .map(ToString::to_string)
             .collect(),
-        interfaces: interfaces(version(&kernel)),
+        interfaces: interfaces(dataplane::version(&kernel)),
         listening: listening(),
         daemons: running(&processes),
         log: log(),
@@ -61,12 +61,6 @@ pub fn facts(paths: &Paths, sources: &Sources) -> Facts {
         loaded: Kernel::probe().is_ok_and(|kernel| Dataplane::open(&paths.pins, kernel).is_ok()),
         kernel,
     }
-}
-
-/// `6.1.0-50-cloud-amd64` to `(6, 1)`.
-fn version(release: &str) -> (u32, u32) {
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn interfaces(version: (u32, u32)) -> Vec<Nic> {
@@ -300,8 +294,8 @@ mod tests {
 
     #[test]
     fn gather_knows_versions_places_and_who_is_there() {
-        assert_eq!(version("6.1.0-50-cloud-amd64"), (6, 1));
-        assert_eq!(version("5.10.0-32"), (5, 10));
+        assert_eq!(dataplane::version("6.1.0-50-cloud-amd64"), (6, 1));
+        assert_eq!(dataplane::version("5.10.0-32"), (5, 10));
         let places = "# comment\nJP\t+353916+1394441\tAsia/Tokyo\nTW\t+2503+12130\tAsia/Taipei\n";
         assert_eq!(place_of("Asia/Tokyo", places).as_deref(), Some("JP"));
         assert_eq!(place_of("Etc/UTC", places), None);
