@@ -13,11 +13,23 @@ use serde::{Serialize, de::DeserializeOwned};
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    replace(path, bytes, |_| Ok(()))?;
+    File::open(folder)?.sync_all()
+}
+
+/// Replaces the file at `path`, whose folder is there. The new one is readable for its owner only, unless `dress` gives it
+/// another mode or owner.
+///
+/// # Errors
+/// As [`write()`].
+pub(crate) fn replace(path: &Path, bytes: &[u8], dress: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
     file.write_all(bytes)?;
+    dress(file.as_file())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    File::open(folder)?.sync_all()
+    Ok(())
 }
 
 /// [`write()`], of a value as JSON.

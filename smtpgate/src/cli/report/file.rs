@@ -1,13 +1,12 @@
 //! Where the page goes. It names accounts and shows lines of the log, and root writes it, often into folders of others.
 
 use std::{
-    fs,
-    io::{self, Write as _},
+    fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
     path::Path,
 };
 
-use crate::daemon::failure::Failure;
+use crate::{daemon::failure::Failure, durable};
 
 /// Puts `page` in the place of the file, whole or not at all. A new file is for its owner only; one that was there keeps
 /// its mode and group.
@@ -28,21 +27,12 @@ pub(super) fn write(path: &Path, page: &[u8]) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(Failure::Failed(format!("{}: {error}", path.display()))),
     };
-    replace(path, page, former).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
-}
-
-fn replace(path: &Path, page: &[u8], former: Option<fs::Metadata>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(page)?;
-    if let Some(former) = former {
-        fchown(file.as_file(), None, Some(former.gid()))?;
-        file.as_file()
-            .set_permissions(fs::Permissions::from_mode(former.mode() & 0o777))?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    let as_former = |file: &fs::File| {
+        let Some(former) = former else { return Ok(()) };
+        fchown(file, None, Some(former.gid()))?;
+        file.set_permissions(fs::Permissions::from_mode(former.mode() & 0o777))
+    };
+    durable::replace(path, page, as_former).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
 }
 
 #[cfg(test)]
