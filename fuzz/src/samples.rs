@@ -1,6 +1,6 @@
 //! What daemons write.
 
-use smtpgate::maillog::grammar::GRAMMARS;
+use smtpgate::maillog::grammar::{GRAMMARS, line};
 use smtpgate::maillog::{dovecot, postfix};
 
 /// A line of every form there is, as its daemon writes it. The client of all is 192.0.2.1.
@@ -21,20 +21,4 @@ pub(crate) fn sample_lines() -> Vec<String> {
         lines.extend(grammar.forms.iter().map(|form| line(grammar.program, form.sample)));
     }
     lines
-}
-
-/// A message with what its daemon writes before it, into the system's log or into its own.
-fn line(program: &str, message: &str) -> String {
-    match program {
-        "exim" => format!("2026-11-24 12:00:00 {message}"),
-        "roundcube" => format!("[24-Nov-2026 12:00:00 +0900]: {message}"),
-        "kerio" => format!("[24/Nov/2026 12:00:00] {message}"),
-        "groupoffice" => format!("[2026-11-24 12:00:00]{message}"),
-        "domino" => format!("24-11-2026 12:00:00   {message}"),
-        "squirrelmail" => format!("11/24/2026 12:00:00 {message}"),
-        "assp" => format!("Nov-24-26 12:00:00 {message}"),
-        "openwebmail" => format!("Tue Nov 24 12:00:00 2026 - {message}"),
-        "oracleims" => format!("<co ts=\"2026-11-24T12:00:00.94\" {message}"),
-        _ => format!("Nov 24 12:00:00 mx1 {program}[4711]: {message}"),
-    }
 }

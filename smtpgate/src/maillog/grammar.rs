@@ -54,6 +54,24 @@ pub static GRAMMARS: &[&Grammar] = &[
     &zimbra::GRAMMAR,
 ];
 
+/// A message of a program in a whole line: with what its daemon writes before it, into the system's log or into its own.
+#[must_use]
+pub fn line(program: &str, message: &str) -> String {
+    match program {
+        "exim" => format!("2026-11-24 12:00:00 {message}"),
+        "roundcube" => format!("[24-Nov-2026 12:00:00 +0900]: {message}"),
+        "kerio" => format!("[24/Nov/2026 12:00:00] {message}"),
+        "groupoffice" => format!("[2026-11-24 12:00:00]{message}"),
+        "domino" => format!("24-11-2026 12:00:00   {message}"),
+        "squirrelmail" => format!("11/24/2026 12:00:00 {message}"),
+        "assp" => format!("Nov-24-26 12:00:00 {message}"),
+        "openwebmail" => format!("Tue Nov 24 12:00:00 2026 - {message}"),
+        "zimbra" => format!("2026-11-24 12:00:00,123 {message}"),
+        "oracleims" => format!("<co ts=\"2026-11-24T12:00:00.94\" {message}"),
+        _ => format!("Nov 24 12:00:00 mx1 {program}[4711]: {message}"),
+    }
+}
+
 /// Reads a message of `program`. `None` when it is nobody's, or of no known form. Several daemons have programs of one
 /// name (`imapd`): then it is whose form fits.
 pub(super) fn read<'a>(program: &[u8], message: &'a [u8]) -> Option<(Daemon, Reading<'a>)> {
