@@ -420,6 +420,10 @@ fn received(message: &[u8]) -> Option<Reading<'_>> {
     }
     let (_, rest) = split_once(rest, b"H=").filter(|(before, _)| before.is_empty() || before.starts_with(b"R="))?;
     let (address, rest) = client(rest)?;
+    // An address has no blanks without quotes (RFC 5321 4.1.2); should Exim take one that has, it holds what a line has, too.
+    if behind(text, b" H=") != Some(address) {
+        return None;
+    }
     let mut reading = Reading {
         address: Some(address),
         queue_id: id,
