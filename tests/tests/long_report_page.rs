@@ -21,8 +21,18 @@ use tempfile::TempDir;
 /// What an attacker would have the page do.
 const HOSTILE: &str = "<img src=http://192.0.2.1/x onerror=console.log(1)><script>console.log(2)</script>\u{202e}";
 
-const DESKTOP: (u32, u32, bool) = (1280, 900, false);
-const PHONE: (u32, u32, bool) = (360, 740, true);
+const DESKTOP: Screen = Screen {
+    width: 1280,
+    height: 900,
+    phone: false,
+    dark: false,
+};
+const PHONE: Screen = Screen {
+    width: 360,
+    height: 740,
+    phone: true,
+    dark: false,
+};
 
 /// Where a gate's ledger and configuration are, and nothing else of it.
 struct Host {
@@ -184,20 +194,11 @@ fn report_page_shows_the_same_on_every_screen_and_reaches_for_nothing() {
         ("ja", "遮断数の推移", "中国: 40,000"),
     ] {
         let page = host.report(language);
-        for (width, height, phone) in [DESKTOP, PHONE] {
+        for screen in [DESKTOP, PHONE] {
+            let width = screen.width;
             for dark in [false, true] {
                 let case = format!("{language}-{width}{}", if dark { "-dark" } else { "" });
-                browser
-                    .show(
-                        &page,
-                        Screen {
-                            width,
-                            height,
-                            phone,
-                            dark,
-                        },
-                    )
-                    .unwrap();
+                browser.show(&page, Screen { dark, ..screen }).unwrap();
                 let picture = pictures().join(format!("{case}.png"));
                 fs::write(&picture, browser.picture().unwrap()).unwrap();
 
@@ -286,18 +287,7 @@ fn report_page_on_paper_is_light_and_has_the_evidence() {
     fill(&mut host.ledger());
     let page = host.report("en");
     let mut browser = Browser::start().unwrap();
-    let (width, height, phone) = DESKTOP;
-    browser
-        .show(
-            &page,
-            Screen {
-                width,
-                height,
-                phone,
-                dark: true,
-            },
-        )
-        .unwrap();
+    browser.show(&page, Screen { dark: true, ..DESKTOP }).unwrap();
     let seen = "document.querySelector('.log').checkVisibility({ contentVisibilityAuto: true }) && document.querySelector('.log').getBoundingClientRect().height > 0";
     assert_eq!(
         browser.evaluate(seen).unwrap(),
@@ -335,18 +325,7 @@ fn report_page_tests_would_notice_what_it_must_not_do() {
     );
     fs::write(&page, body).unwrap();
     let mut browser = Browser::start().unwrap();
-    let (width, height, phone) = PHONE;
-    browser
-        .show(
-            &page,
-            Screen {
-                width,
-                height,
-                phone,
-                dark: false,
-            },
-        )
-        .unwrap();
+    browser.show(&page, PHONE).unwrap();
     assert_eq!(browser.requests(), ["http://192.0.2.1/x"]);
     assert!(
         browser.complaints().iter().any(|said| said.contains("\"value\":2")),
@@ -355,7 +334,7 @@ fn report_page_tests_would_notice_what_it_must_not_do() {
     );
     assert_ne!(
         browser.evaluate("document.documentElement.scrollWidth").unwrap(),
-        json!(width)
+        json!(PHONE.width)
     );
     assert_eq!(browser.evaluate(FAINT).unwrap(), json!(["faint and wide"]));
     assert_ne!(browser.evaluate(OUTSIDE).unwrap(), Value::Array(Vec::new()));
