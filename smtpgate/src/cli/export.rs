@@ -36,14 +36,13 @@ enum What {
 pub(super) fn run(global: &Global, output: &Output, args: &Args) -> Result<(), Failure> {
     let mut leaving: Leaving = ask(global, Request::Export)?;
     if let Some(only) = &args.gate {
-        let names: Vec<String> = leaving.gates.iter().map(|(name, ..)| name.clone()).collect();
-        leaving.gates.retain(|(name, ..)| name == only);
-        if leaving.gates.is_empty() {
-            return Err(Failure::Usage(format!(
-                "there is no gate `{only}`: the gates are {}",
-                names.join(", ")
-            )));
+        if leaving.gates.iter().all(|(name, ..)| name != only) {
+            return Err(Failure::no_gate(
+                only,
+                leaving.gates.iter().map(|(name, ..)| name.as_str()),
+            ));
         }
+        leaving.gates.retain(|(name, ..)| name == only);
     }
     let has = |what: What| args.what.is_empty() || args.what.contains(&what);
     if !has(What::Ban) {

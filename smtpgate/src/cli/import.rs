@@ -124,11 +124,7 @@ pub(super) fn run(global: &Global, output: &Output, args: &Args) -> Result<(), F
     if let Some(gate) = &args.gate
         && gates.iter().all(|known| known.name != *gate)
     {
-        let names: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
-        return Err(Failure::Usage(format!(
-            "there is no gate `{gate}`: the gates are {}",
-            names.join(", ")
-        )));
+        return Err(Failure::no_gate(gate, gates.iter().map(|known| known.name.as_str())));
     }
     let options = Options {
         format: args.format,

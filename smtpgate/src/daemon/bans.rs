@@ -422,11 +422,10 @@ impl Engine {
         if self.config.gates.iter().any(|known| known.name == gate) {
             return Ok(());
         }
-        let names: Vec<&str> = self.config.gates.iter().map(|known| known.name.as_str()).collect();
-        Err(Failure::Usage(format!(
-            "there is no gate `{gate}`: the gates are {}",
-            names.join(", ")
-        )))
+        Err(Failure::no_gate(
+            gate,
+            self.config.gates.iter().map(|known| known.name.as_str()),
+        ))
     }
 
     /// Reads a batch of the maillog: bans whom it convicts, then records what it held and how far it was read.

@@ -28,6 +28,15 @@ impl Failure {
         Self::Usage(chain(&error.into()))
     }
 
+    /// Somebody named a gate that is not among these.
+    pub fn no_gate<'a>(named: &str, gates: impl IntoIterator<Item = &'a str>) -> Self {
+        let gates: Vec<&str> = gates.into_iter().collect();
+        Self::Usage(format!(
+            "there is no gate `{named}`: the gates are {}",
+            gates.join(", ")
+        ))
+    }
+
     /// The contract's exit code.
     pub const fn exit_code(&self) -> u8 {
         match self {
