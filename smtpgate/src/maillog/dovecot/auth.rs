@@ -98,18 +98,22 @@ fn worker(message: &[u8]) -> Option<Reading<'_>> {
     passdb(rest)
 }
 
-/// A request of 2.4 in Dovecot's own log file, where the line's tag is the request's: `TAG: Info: PASSDB: TEXT`.
+/// What stands between the tag and the message in Dovecot's own log file.
+const LEVEL: &[u8] = b"Info: ";
+
+/// A request of 2.4 in Dovecot's own log file, where the line's tag is the request's: `TAG: [request [N]: ]Info: PASSDB: TEXT`.
 ///
-/// USER may end a tag of its own making. Then Dovecot's is in the text, with the level behind it.
+/// USER may end a tag of its own making. Then Dovecot's is in the text, with the level behind it: the level stands elsewhere
+/// than it should, or twice.
 pub(super) fn tagged<'a>(tag: &'a [u8], text: &'a [u8]) -> Option<Reading<'a>> {
-    const LEVEL: &[u8] = b"Info: ";
     let tag = tag_of(tag)?;
     let mut levels = memmem::find_iter(text, LEVEL);
     levels.next()?;
+    let genuine = unnumbered(text)?.starts_with(LEVEL);
     let reading = match request(&tag, text)? {
-        Verdict::Closed(reading) => reading,
-        Verdict::Open(_) if levels.next().is_some() => return Some(Reading::of(Kind::AuthFailed)),
-        Verdict::Open(reading) => reading,
+        Verdict::Closed(reading) if genuine => reading,
+        Verdict::Open(reading) if genuine && levels.next().is_none() => reading,
+        Verdict::Closed(_) | Verdict::Open(_) => return Some(Reading::of(Kind::AuthFailed)),
     };
     Some(Reading {
         user: Some(tag.user).filter(|user| *user != b"?" && !user.is_empty()),
@@ -122,14 +126,18 @@ fn request(tag: &Tag<'_>, text: &[u8]) -> Option<Verdict<'static>> {
     if !matches!(tag.name, b"auth" | b"auth-worker") {
         return failure(tag.name, text);
     }
-    // In Dovecot's own log the level stands behind the request's number.
-    let text = match text.strip_prefix(b"request [") {
-        Some(rest) => rest.get(memmem::find(rest, b"]: ")? + 3..)?,
-        None => text,
-    };
-    let text = text.strip_prefix(b"Info: ").unwrap_or(text);
+    let text = unnumbered(text)?;
+    let text = text.strip_prefix(LEVEL).unwrap_or(text);
     let (name, rest) = text.split_at_checked(memmem::find(text, b": ")?)?;
     failure(name, rest.get(2..)?)
+}
+
+/// Without the request's number, which a worker writes.
+fn unnumbered(text: &[u8]) -> Option<&[u8]> {
+    match text.strip_prefix(b"request [") {
+        Some(rest) => rest.get(memmem::find(rest, b"]: ")? + 3..),
+        None => Some(text),
+    }
 }
 
 struct Tag<'a> {
