@@ -288,8 +288,9 @@ mod tests {
     async fn serving(folder: &tempfile::TempDir) -> PathBuf {
         let path = folder.path().join("control.sock");
         let limits = Limits {
-            idle: Duration::from_millis(400),
-            request: Duration::from_millis(200),
+            // Far apart, and far from what a busy machine takes.
+            idle: Duration::from_secs(2),
+            request: Duration::from_millis(500),
             own_clients: 4,
             other_clients: 1,
             large_requests: 1,
@@ -388,7 +389,7 @@ mod tests {
             if slow.write_all(&[*byte]).await.is_err() {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            tokio::time::sleep(Duration::from_millis(60)).await;
         }
         let mut said = String::new();
         let _ = slow.read_to_string(&mut said).await;
