@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 /// Pieces of the daemons' own messages, and anything else; control characters as all daemons write them.
 pub(super) fn text() -> impl Strategy<Value = String> {
-    const PIECES: [&str; 37] = [
+    const PIECES: [&str; 38] = [
         "unknown[198.51.100.7]",
         " from unknown[198.51.100.7]: ",
         "[198.51.100.7]:25",
@@ -41,6 +41,7 @@ pub(super) fn text() -> impl Strategy<Value = String> {
         "Info: ",
         "unknown user (given password: ",
         " dovecot: x-login: (auth failed, 9 : rip=198.51.100.7",
+        " [198.51.100.7]: possible SMTP attack: command=AUTH",
         " a/smtpd: warning: non-SMTP command from x[198.51.100.7]: ",
         "Oct 10 10:10:10 mx1 postfix/smtpd[1]: connect from unknown[198.51.100.7]",
     ];

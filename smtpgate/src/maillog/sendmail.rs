@@ -252,9 +252,12 @@ fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text.get(..digits)?).ok()?.parse().ok()
 }
 
-/// What begins with the client.
+/// What begins with the client. A recipient stands there, too, in its brackets: see [`unknown_user`].
 fn client_first(message: &[u8]) -> Option<Reading<'_>> {
     let (text, id) = body(message);
+    if text.starts_with(b"<") {
+        return None;
+    }
     let (address, rest) = host(text)?;
     let rest = rest.strip_prefix(b" (may be forged)").unwrap_or(rest);
     let (kind, weight) = if rest.starts_with(b" did not issue ") {
