@@ -3,7 +3,7 @@
 //! The same [`decide`] runs in the XDP program, in the tc classifier and on the host, where it is tested and fuzzed; it
 //! reaches packets through [`Frame`] and the gate table through [`Tables`], and neither does arithmetic on pointers here.
 #![no_std]
-#![cfg_attr(not(target_arch = "bpf"), forbid(unsafe_code))]
+#![cfg_attr(not(any(target_arch = "bpf", test)), forbid(unsafe_code))]
 #![allow(
     clippy::cast_possible_truncation,
     reason = "packed words are taken apart by truncation"

@@ -7,6 +7,8 @@ mod demo;
 mod ebpf;
 mod fuzz;
 mod geo;
+mod miri;
+mod mutants;
 mod npm;
 mod package;
 mod run;
@@ -38,6 +40,9 @@ enum Task {
     BenchLog(bench_log::Args),
     Sweep(sweep::Args),
     Fuzz(fuzz::Args),
+    /// Run what is unsafe in smtpgate-common, and the decision, under Miri
+    Miri,
+    Mutants(mutants::Args),
     /// Rebuild the committed kernel object from its source, with the pinned linker
     Ebpf(ebpf::Args),
     /// Prove that the committed kernel object is what the source gives
@@ -58,6 +63,8 @@ fn main() -> ExitCode {
         Task::BenchLog(args) => bench_log::run(&args),
         Task::Sweep(args) => sweep::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Miri => miri::run(),
+        Task::Mutants(args) => mutants::run(&args),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::VerifyEbpf => verify_ebpf::run(),
         Task::Geo(args) => geo::run(&args),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{ebpf, package, tools, verify_ebpf};
+use crate::{ebpf, miri, package, tools, verify_ebpf};
 
 /// Runs every test, installing what it needs: format, lints, the kernel object, libraries, and all that needs root.
 ///
@@ -18,7 +18,7 @@ use crate::{ebpf, package, tools, verify_ebpf};
 pub(crate) struct Args {
     /// Only tests whose name holds this; no format, lints or kernel object then
     filter: Option<String>,
-    /// Run the long suites, too, and give property tests twenty times as many cases
+    /// Run the long suites and Miri, too; twenty times as many cases of properties, a million frames on each kernel
     #[arg(long)]
     full: bool,
 }
@@ -27,14 +27,14 @@ pub(crate) struct Args {
 const LIMIT: &str = "900";
 /// How the names of suites begin that only run with `--full`.
 const LONG: &str = "long_";
-/// Beyond it, a long suite counts as hanging: it boots whole machines.
-const LONG_LIMIT: &str = "7200";
+/// With `--full`: long suites boot whole machines, and the others try more.
+const FULL_LIMIT: &str = "7200";
 /// The suite whose tests share nothing, as each has a machine of its own: two at a time.
 const APART: &str = "kernels";
 /// The package whose ignored tests are those that need root.
 const ROOTED: &str = "#smtpgate-tests@";
-/// proptest's default is 256.
-const FULL_CASES: &str = "5120";
+/// More of what is made by chance: proptest's default is 256; the frames' is in `tests/src/packets/generated.rs`.
+const FULL: [(&str, &str); 2] = [("PROPTEST_CASES", "5120"), ("SMTPGATE_FRAMES", "1000000")];
 
 struct Step {
     name: String,
@@ -79,8 +79,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         steps.run("libraries", || {
             let mut cargo = tools::cargo("test");
             cargo.args(args.filter.as_slice());
-            tools::succeed(cargo.envs(cases(args)).stdin(Stdio::null()))
+            tools::succeed(cargo.envs(cases(args).iter().copied()).stdin(Stdio::null()))
         });
+    }
+    if args.full && args.filter.is_none() {
+        steps.run("miri", miri::run);
     }
     let (long, short): (Vec<&Suite>, Vec<&Suite>) = suites
         .iter()
@@ -92,14 +95,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     for suite in short.into_iter().chain(long) {
         let name = format!("root: {}", suite.name);
-        let limit = match suite.name.starts_with(LONG) {
-            false => LIMIT,
-            true if args.full => LONG_LIMIT,
-            true => {
-                steps.leave_out(&name, "long: only with --full");
-                continue;
-            }
-        };
+        if suite.name.starts_with(LONG) && !args.full {
+            steps.leave_out(&name, "long: only with --full");
+            continue;
+        }
+        let limit = if args.full { FULL_LIMIT } else { LIMIT };
         steps.run(&name, || {
             let threads = if suite.name == APART { 2 } else { 1 };
             let mut command = tools::with_bpffs("timeout")?;
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 .arg("--ignored")
                 .arg(format!("--test-threads={threads}"))
                 .args(args.filter.as_slice());
-            tools::succeed(command.envs(cases(args)).stdin(Stdio::null()))
+            tools::succeed(command.envs(cases(args).iter().copied()).stdin(Stdio::null()))
         });
     }
     steps.summary()
@@ -170,8 +170,8 @@ impl Steps {
     }
 }
 
-fn cases(args: &Args) -> Option<(&'static str, &'static str)> {
-    args.full.then_some(("PROPTEST_CASES", FULL_CASES))
+fn cases(args: &Args) -> &'static [(&'static str, &'static str)] {
+    if args.full { &FULL } else { &[] }
 }
 
 /// A test executable, and which kinds of test it holds that the filter lets through.
