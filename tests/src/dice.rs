@@ -29,6 +29,26 @@ impl Dice {
         u32::try_from(self.word() >> 32).unwrap_or_default()
     }
 
+    /// Any number of 16 bits.
+    pub fn short(&mut self) -> u16 {
+        u16::try_from(self.word() >> 48).unwrap_or_default()
+    }
+
+    /// Any number of 8 bits.
+    pub fn byte(&mut self) -> u8 {
+        u8::try_from(self.word() >> 56).unwrap_or_default()
+    }
+
+    /// Whether what happens so many times in a hundred happens now.
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    /// One of these, of which there is one at least.
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+
     /// An address in one of the prefixes of a family.
     pub fn within(&mut self, nets: &[IpNet], v6: bool) -> Result<IpAddr> {
         let family: Vec<&IpNet> = nets.iter().filter(|net| net.addr().is_ipv6() == v6).collect();

@@ -1,5 +1,5 @@
-//! The first process of a booted kernel: it makes the machine fit to work in, proves the packet table on this kernel,
-//! says what came of it on the console, and switches the machine off.
+//! The first process of a booted kernel: it makes the machine fit to work in, proves the packet table on this kernel, and
+//! that it decides over frames by chance as the host does, says what came of it on the console, and switches the machine off.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -14,6 +14,7 @@ use smtpgate_common::abi::programs;
 
 use super::rights;
 use crate::packets::cases::{Case, all};
+use crate::packets::generated::Amount;
 use crate::packets::proof::{Gates, Hook, frames_pass, linux_answers, nobody_answers};
 use crate::packets::testrun;
 use crate::packets::wire::Wire;
@@ -64,10 +65,11 @@ pub(crate) fn say_done() {
 }
 
 /// The parts that every guest reports, in this order.
-pub const PARTS: [&str; 9] = [
+pub const PARTS: [&str; 10] = [
     "kernel",
     "programs",
     "test run",
+    "generated frames",
     "linux answers",
     "wire, xdp",
     "wire, tc",
@@ -109,6 +111,7 @@ fn part(name: &str, cases: &[Case], gates: &mut Option<Gates>) -> Result<String>
     let gates = gates.as_ref().context("the gates were not loaded")?;
     match name {
         "test run" => testrun::all_programs(&gates.enforcing, cases, |case| case.expect),
+        "generated frames" => testrun::generated(&gates.enforcing, Amount::asked()?),
         "wire, xdp" => frames_pass(&Wire::new()?, gates, cases, Hook::Xdp),
         "wire, tc" => frames_pass(&Wire::new()?, gates, cases, Hook::Tc),
         "answers behind xdp" => nobody_answers(&Wire::new()?.with_vlans()?, gates, cases, Hook::Xdp),

@@ -11,9 +11,12 @@ use anyhow::{Context as _, Result, bail};
 use super::debian::Kernel;
 use super::guest::{self, Line};
 use super::initramfs::{Archive, find};
+use crate::packets::generated::Amount;
 
 /// From power-on to power-off. A machine with time takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(240);
+/// And for each generated frame, which takes a tenth of it, too.
+const A_FRAME: Duration = Duration::from_millis(10);
 /// Programs that the lab calls.
 const TOOLS: [&str; 4] = ["ip", "ethtool", "setpriv", "nsenter"];
 /// Lines of the console that a failure shows.
@@ -30,8 +33,17 @@ pub fn boot(kernel: &Kernel, init: &Path) -> Result<Parts> {
     let folder = tempfile::tempdir()?;
     let archive = folder.path().join("initramfs");
     fs::write(&archive, pack(kernel, init)?)?;
-    let append = "console=ttyS0 panic=-1 loglevel=4 mitigations=off";
-    watch(&mut qemu(LIMIT, &kernel.image(), &archive, append))
+    let amount = Amount::asked()?;
+    let append = format!(
+        // What the kernel does not know it hands to its first process as environment.
+        "console=ttyS0 panic=-1 loglevel=4 mitigations=off {}={} {}={}",
+        Amount::FRAMES,
+        amount.frames,
+        Amount::SEED,
+        amount.seed
+    );
+    let limit = LIMIT + A_FRAME * u32::try_from(amount.frames)?;
+    watch(&mut qemu(limit, &kernel.image(), &archive, &append))
 }
 
 /// A machine with two processors, no network, and its serial line at our standard output. It ends when it would reboot.

@@ -18,6 +18,9 @@ pub const MX: u8 = 1;
 /// Number of the gate on 2525, which only observes.
 pub const WATCH: u8 = 2;
 
+/// Ports of the gates.
+pub const GATED: [u16; 4] = [25, 465, 587, 2525];
+
 /// Where all frames go.
 pub const HOST4: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 /// Where all frames go.

@@ -10,11 +10,9 @@ use smtpgate::dataplane::AttachMode;
 
 use super::cases::Case;
 use super::gate::{Counts, Gate, difference, expected};
-use super::policy::{intent, observing};
+use super::policy::{GATED, intent, observing};
 use super::wire::{INTERFACE, Wire, sendable};
 
-/// Ports of the policy's gates.
-const GATED: [u16; 4] = [25, 465, 587, 2525];
 /// Cases that a failure names.
 const NAMED: usize = 40;
 

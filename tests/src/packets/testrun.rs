@@ -1,19 +1,22 @@
-//! The table through `BPF_PROG_TEST_RUN`, and over the same decision on the host.
+//! The table through `BPF_PROG_TEST_RUN`, and over the same decision on the host; and frames by chance through both.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Formatter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use aya::TestRun as _;
 use aya::programs::{SchedClassifier, TestRunOptions, Xdp};
 use aya_obj::programs::XdpAttachType;
+use smtpgate::policy::{Image, Maps};
 use smtpgate_common::abi::programs;
-use smtpgate_common::{Decision, Link, Reason, Tables, decide};
+use smtpgate_common::{Decision, Family, Link, Reason, Tables, decide};
 
 use super::builder::ethertype;
 use super::cases::{Case, Counted, Expect};
-use super::gate::{Gate, difference, expected};
+use super::gate::{Gate, difference, expected, image};
+use super::generated::{Amount, Generator};
+use super::policy::intent;
 
 /// linux/bpf.h: `enum xdp_action`.
 const XDP_DROP: u32 = 1;
@@ -23,22 +26,99 @@ const TC_SHOT: u32 = 2;
 const TC_UNSPEC: u32 = u32::MAX;
 /// The smallest frame that a test run takes: an Ethernet header (net/bpf/test_run.c: bpf_test_init).
 const SMALLEST: usize = 14;
+/// Generated frames that are compared at once.
+const BATCH: u64 = 50_000;
 /// Misses that a failure names.
 const NAMED: usize = 40;
 
 /// Runs all cases through every program that the gate loaded. `expect` says what a case must become under this policy.
 /// Gives what ran, an error names what went wrong.
 pub fn all_programs(gate: &Gate, cases: &[Case], expect: impl Fn(&Case) -> Expect + Copy) -> Result<String> {
-    let mut said = Vec::new();
+    let mut programs = loaded(gate)?;
+    run(gate, &mut programs, cases, expect)?;
+    Ok(format!("cases run: {}", told(&programs)))
+}
+
+/// Runs frames by chance through every program of a gate with the table's policy: each must become of every frame what the
+/// decision makes of it here. Gives what ran and how the frames divide, an error names those that came out otherwise.
+pub fn generated(gate: &Gate, amount: Amount) -> Result<String> {
+    let image = image_now()?;
+    let generator = Generator::new(amount.seed);
+    let mut programs = loaded(gate)?;
+    let mut shares = Shares::default();
+    let mut first = 0;
+    while first < amount.frames {
+        let next = amount.frames.min(first + BATCH);
+        let cases: Vec<Case> = (first..next)
+            .map(|number| decided(image.maps(), &generator, number))
+            .collect();
+        run(gate, &mut programs, &cases, |case| case.expect)
+            .with_context(|| format!("{}={}", Amount::SEED, amount.seed))?;
+        shares.count(&cases);
+        first = next;
+    }
+    Ok(format!(
+        "{} frames of seed {}, run: {}\n{shares}",
+        amount.frames,
+        amount.seed,
+        told(&programs)
+    ))
+}
+
+/// The table's policy on the host, at a time when its bans are over or practically never will be.
+pub fn image_now() -> Result<Image> {
+    let mut image = image(&intent())?;
+    image.set_now(3);
+    Ok(image)
+}
+
+/// The generator's frame, and what the decision makes of it on the host.
+pub fn decided(maps: &Maps, generator: &Generator, number: u64) -> Case {
+    let frame = generator.frame(number);
+    let decision = decide(&frame[..], Link::Ethernet { stripped: 0 }, maps);
+    Case {
+        name: format!("frame {number}"),
+        expect: as_expect(&decision),
+        frame,
+        train: 0,
+        answered: false,
+        vlan: false,
+    }
+}
+
+/// A program that the gate loaded, and how many frames ran through it.
+struct Loaded {
+    name: &'static str,
+    program: Program,
+    ran: usize,
+}
+
+/// Which programs must be there is another test's business.
+fn loaded(gate: &Gate) -> Result<Vec<Loaded>> {
+    let mut loaded = Vec::new();
     for name in [programs::XDP, programs::XDP_FRAGS, programs::TC, programs::TC_L3] {
-        // Which programs must be there is another test's business.
         if let Some(pin) = gate.program(name) {
-            let ran =
-                program(gate, &Program::open(name, &pin)?, cases, expect).with_context(|| format!("program {name}"))?;
-            said.push(format!("{name} {ran}"));
+            let program = Program::open(name, &pin)?;
+            loaded.push(Loaded { name, program, ran: 0 });
         }
     }
-    Ok(format!("cases run: {}", said.join(", ")))
+    Ok(loaded)
+}
+
+fn run(gate: &Gate, programs: &mut [Loaded], cases: &[Case], expect: impl Fn(&Case) -> Expect + Copy) -> Result<()> {
+    for loaded in programs {
+        let ran = program(gate, &loaded.program, cases, expect).with_context(|| format!("program {}", loaded.name))?;
+        loaded.ran += ran;
+    }
+    Ok(())
+}
+
+fn told(programs: &[Loaded]) -> String {
+    let ran: Vec<String> = programs
+        .iter()
+        .map(|loaded| format!("{} {}", loaded.name, loaded.ran))
+        .collect();
+    ran.join(", ")
 }
 
 /// A loaded program.
@@ -135,7 +215,8 @@ fn counted(
         let Some(input) = program.input(case) else { continue };
         let drops = program.drops(input).with_context(|| case.name.clone())?;
         if drops != expect(case).drop {
-            wrong.push(format!("{}: {}", case.name, if drops { "dropped" } else { "passed" }));
+            let verdict = if drops { "dropped" } else { "passed" };
+            wrong.push(format!("{}: {verdict}: {}", case.name, hex(input)));
         }
     }
     let found = difference(&before, &gate.counts()?);
@@ -143,9 +224,10 @@ fn counted(
         wrong.into_iter().for_each(|what| missed.add(what));
     } else if let [case] = cases {
         missed.add(format!(
-            "{}: counted as {found:?}, not {:?}{wrong:?}",
+            "{}: counted as {found:?}, not {:?}: {} {wrong:?}",
             case.name,
-            expect(case).counted
+            expect(case).counted,
+            hex(&case.frame)
         ));
     } else {
         // Which of them was it?
@@ -162,11 +244,7 @@ pub fn host<T: Tables>(tables: &T, cases: &[Case], expect: impl Fn(&Case) -> Exp
     for case in cases {
         let ethernet = (case.frame.as_slice(), Link::Ethernet { stripped: 0 });
         for (input, link) in std::iter::once(ethernet).chain(packet(&case.frame).map(|packet| (packet, Link::Ip))) {
-            let decision = decide(input, link, tables);
-            let found = Expect {
-                drop: decision.drops(),
-                counted: as_counted(&decision),
-            };
+            let found = as_expect(&decide(input, link, tables));
             if found != expect(case) {
                 missed.add(format!("{} ({link:?}): {found:?}, not {:?}", case.name, expect(case)));
             }
@@ -175,12 +253,62 @@ pub fn host<T: Tables>(tables: &T, cases: &[Case], expect: impl Fn(&Case) -> Exp
     missed.none()
 }
 
-fn as_counted(decision: &Decision) -> Option<Counted> {
-    (decision.reason != Reason::None).then_some(Counted {
+fn as_expect(decision: &Decision) -> Expect {
+    let counted = Counted {
         reason: decision.reason,
         family: decision.family,
         gate: decision.gate,
         observed: decision.observed,
+    };
+    Expect {
+        drop: decision.drops(),
+        counted: (decision.reason != Reason::None).then_some(counted),
+    }
+}
+
+/// How frames divide over verdicts and reasons.
+#[derive(Debug, Default)]
+pub struct Shares(BTreeMap<(bool, Option<Reason>), [u64; 3]>);
+
+impl Shares {
+    /// Counts these, too.
+    pub fn count(&mut self, cases: &[Case]) {
+        for case in cases {
+            let (reason, family) = match case.expect.counted {
+                Some(counted) => (Some(counted.reason), counted.family),
+                None => (None, Family::Other),
+            };
+            self.0.entry((case.expect.drop, reason)).or_default()[family as usize] += 1;
+        }
+    }
+
+    /// How many passed or were dropped for this reason, over all families; `None` is what is not counted.
+    #[must_use]
+    pub fn of(&self, drop: bool, reason: Option<Reason>) -> u64 {
+        self.0.get(&(drop, reason)).map_or(0, |frames| frames.iter().sum())
+    }
+}
+
+impl Display for Shares {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        for ((drop, reason), [other, v4, v6]) in &self.0 {
+            let verdict = if *drop { "drop" } else { "pass" };
+            let reason = reason.map_or("not counted", Reason::name);
+            let all = other + v4 + v6;
+            writeln!(
+                f,
+                "  {verdict} {reason:<12} {all:>8}  (ipv4 {v4}, ipv6 {v6}, not told {other})"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
     })
 }
 
