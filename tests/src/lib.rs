@@ -10,6 +10,7 @@ pub mod kernels;
 pub mod lab;
 pub mod machine;
 pub mod packets;
+pub mod peers;
 pub mod promtool;
 pub mod reader;
 pub mod sweep;

@@ -52,7 +52,7 @@ enum End {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut steps = Steps { done: Vec::new() };
     steps.run("what it needs", || {
-        tools::install(&[tools::LAB, tools::LOGS, tools::KERNELS].concat())?;
+        tools::install(&[tools::LAB, tools::LOGS, tools::KERNELS, tools::PEERS].concat())?;
         if args.full {
             tools::install(&[tools::MACHINES, tools::BROWSER].concat())?;
         }

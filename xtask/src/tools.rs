@@ -19,6 +19,15 @@ pub(crate) const LAB: &[Tool] = &[
     ("debootstrap", "debootstrap"),
 ];
 
+/// What else keeps addresses out: the gate's peers in `bench --peers`.
+pub(crate) const PEERS: &[Tool] = &[
+    ("nft", "nftables"),
+    ("ipset", "ipset"),
+    ("iptables-restore", "iptables"),
+    ("chrt", "util-linux"),
+    ("renice", "bsdutils"),
+];
+
 /// What writes mail logs as real hosts have them.
 pub(crate) const LOGS: &[Tool] = &[
     ("logrotate", "logrotate"),
