@@ -20,6 +20,9 @@ const CHOSEN: [&str; 8] = [
     "bob",
 ];
 
+/// Dovecot cuts a user name in an authentication's tag (`MAX_LOG_USERNAME_LEN`), in bytes.
+const TAG: usize = 64;
+
 /// Lines taken apart at what clients have chosen.
 static SAMPLES: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
     let parts = |line: String| {
@@ -55,7 +58,13 @@ pub(crate) fn run(input: &[u8]) {
     let mut line = String::new();
     for (at, part) in parts.iter().enumerate() {
         if at > 0 {
-            line.push_str(texts.next().expect("there is one at least"));
+            let text = texts.next().expect("there is one at least");
+            let most = if line.contains(" dovecot") && line.ends_with('(') {
+                TAG
+            } else {
+                usize::MAX
+            };
+            line.extend(text.chars().take(most));
         }
         line.push_str(part);
     }

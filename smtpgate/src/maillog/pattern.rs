@@ -276,7 +276,9 @@ fn ends_before(hir: &Hir, follow: &Bytes) -> Result<(), PatternError> {
                 let hir = hir
                     .to_string()
                     .replace(r"(?-u:[\x00-\x09\x0B-\xFF])", ".")
-                    .replace(r"(?-u:[\x00-\x08\x0E-\x1F!-\xFF])", r"\S");
+                    .replace(r"(?-u:[\x00-\x08\x0E-\x1F!-\xFF])", r"\S")
+                    .replace('\n', r"\n")
+                    .replace(char::is_control, "\u{fffd}");
                 return Err(PatternError(format!(
                     "lets a client's text reach the address: `{hir}` before it can go on with `{byte}`, which can also \
                      begin what follows it; take that out of it, as in `[^{byte}]*{byte}`"

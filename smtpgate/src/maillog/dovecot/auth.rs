@@ -72,7 +72,7 @@ fn passdb(message: &[u8]) -> Option<Reading<'_>> {
         };
         match request(&tag, text) {
             Some(Verdict::Closed(reading)) => return Some(complete(reading)),
-            // Not to be forged: USER is cut at 64 bytes (`MAX_LOG_USERNAME_LEN`), which this text alone is.
+            // Not to be forged: USER is cut at 64 bytes (`MAX_LOG_USERNAME_LEN`), and with a tag this text is longer.
             Some(Verdict::Open(reading)) if tag.user == b"?" && text.starts_with(DISALLOWED) => {
                 return Some(complete(reading));
             }

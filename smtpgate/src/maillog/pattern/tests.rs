@@ -191,6 +191,11 @@ fn maillog_pattern_bad_ones() {
             reach,
         ),
         ("a class with its own end in it", r"^\S+\[(?<address>[^\]]+)\]", reach),
+        (
+            "a class with a line's end in it",
+            "^(?u:[^&\\x0b])*> from (?<address>\\S+)",
+            reach,
+        ),
         ("all but brackets", r"^[^\[\]]+ from (?<address>\S+)", reach),
         ("words", r"^(?:\S+ )+from (?<address>\S+)", reach),
         ("in an alternative", r"^(?:a|b.*) from (?<address>\S+)", reach),
