@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     Global, Output,
     ask::ask,
-    output::{grouped, prefix, roughly_when, table},
+    output::{grouped, prefix, rough, roughly_when, table},
     since,
 };
 use crate::{
@@ -54,11 +54,13 @@ pub(super) fn run(global: &Global, output: &Output, args: Args) -> Result<(), Fa
         reverse: args.reverse,
     };
     let list: List = ask(global, Request::List(filter))?;
-    output.document(&list, text);
+    output.document(&list, |list| text(list, Timestamp::now()));
     Ok(())
 }
 
-fn text(list: &List) -> String {
+/// The times are how long ago and how long yet, as in `top`: rows have to fit a terminal. `explain` has them in full.
+fn text(list: &List, now: Timestamp) -> String {
+    let apart = |one: Timestamp, other: Timestamp| rough(one.duration_since(other).as_secs().max(0).unsigned_abs());
     let mut text = match (list.bans.len() as u64, list.all) {
         (_, 0) => "No bans.\n".to_owned(),
         (0, all) => format!("None of the {} bans is such.\n", grouped(all)),
@@ -69,7 +71,7 @@ fn text(list: &List) -> String {
                 format!("{} of {} bans", grouped(some), grouped(all))
             };
             let mut rows = vec![
-                ["BANNED", "IN", "SINCE", "UNTIL", "RULE", "TIMES", "REASON"]
+                ["BANNED", "IN", "AGO", "LEFT", "TIMES", "RULE", "REASON"]
                     .map(str::to_owned)
                     .to_vec(),
             ];
@@ -77,10 +79,10 @@ fn text(list: &List) -> String {
                 vec![
                     prefix(&ban.prefix),
                     ban.country.clone().unwrap_or_else(|| "-".to_owned()),
-                    roughly_when(ban.since),
-                    until(ban),
-                    ban.rule.clone(),
+                    apart(now, ban.since),
+                    ban.until.map_or_else(|| "no end".to_owned(), |until| apart(until, now)),
                     ban.times.to_string(),
+                    ban.rule.clone(),
                     ban.reason.clone(),
                 ]
             }));
@@ -88,12 +90,12 @@ fn text(list: &List) -> String {
         }
     };
     if !list.exceptions.is_empty() {
-        let mut rows = vec![["ALLOWED", "GATE", "SINCE", "NOTE"].map(str::to_owned).to_vec()];
+        let mut rows = vec![["ALLOWED", "GATE", "AGO", "NOTE"].map(str::to_owned).to_vec()];
         rows.extend(list.exceptions.iter().map(|exception| {
             vec![
                 prefix(&exception.prefix),
                 exception.gate.clone().unwrap_or_else(|| "every".to_owned()),
-                roughly_when(exception.since),
+                apart(now, exception.since),
                 exception.note.clone(),
             ]
         }));
@@ -105,4 +107,49 @@ fn text(list: &List) -> String {
 
 pub(super) fn until(ban: &BanState) -> String {
     ban.until.map_or_else(|| "lifted".to_owned(), roughly_when)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::report::Exception;
+
+    #[test]
+    fn list_rows_fit_a_terminal() {
+        let now: Timestamp = "2026-11-24T08:00:00Z".parse().unwrap();
+        let ban = |prefix: &str, left: Option<i64>, rule: &str, reason: &str| BanState {
+            prefix: prefix.parse().unwrap(),
+            country: Some("RU".to_owned()),
+            since: now - jiff::SignedDuration::from_mins(3),
+            until: left.map(|left| now + jiff::SignedDuration::from_hours(left)),
+            rule: rule.to_owned(),
+            reason: reason.to_owned(),
+            times: 2,
+            evidence: Vec::new(),
+        };
+        let list = List {
+            bans: vec![
+                ban("203.0.113.199/32", Some(24 * 7), "maxretry", "5 points in 3 min"),
+                ban("2001:db8:1234:5678::/64", None, "operator", "enough"),
+            ],
+            all: 2,
+            exceptions: vec![Exception {
+                prefix: "198.51.100.0/24".parse().unwrap(),
+                gate: None,
+                since: now - jiff::SignedDuration::from_hours(50),
+                note: "the new office".to_owned(),
+            }],
+        };
+        let expected = "\
+2 bans
+  BANNED                   IN  AGO    LEFT    TIMES  RULE      REASON
+  203.0.113.199            RU  3 min  7 days  2      maxretry  5 points in 3 min
+  2001:db8:1234:5678::/64  RU  3 min  no end  2      operator  enough
+
+  ALLOWED          GATE   AGO     NOTE
+  198.51.100.0/24  every  2 days  the new office
+";
+        assert_eq!(text(&list, now), expected);
+        assert!(expected.lines().all(|line| line.len() <= 80));
+    }
 }

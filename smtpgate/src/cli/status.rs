@@ -155,9 +155,8 @@ fn rest(status: &Status, now: Timestamp) -> String {
     let mut bans = format!("{} in force", grouped(status.bans));
     if let Some(map) = fullest {
         bans.push_str(&format!(
-            "; kernel memory {:.1} MiB, fullest map {} ({} %)",
+            "; {:.1} MiB of kernel memory, its fullest table at {} %",
             status.kernel_bytes as f64 / f64::from(1 << 20),
-            map.name,
             map.entries * 100 / map.capacity.max(1)
         ));
     }
