@@ -62,3 +62,52 @@ fn documented_commands_are_the_same_in_both_languages() {
     };
     assert_eq!(read("README.md"), read("README.ja.md"));
 }
+
+/// Names in `docs/security.md` that are written as those of tests are, and of the fuzz targets.
+#[test]
+fn documented_defences_have_the_tests_that_are_named() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let mut sources = String::new();
+    for folder in ["smtpgate/src", "tests/tests"] {
+        for file in rust_files(&root.join(folder)) {
+            sources.push_str(&fs::read_to_string(file).unwrap());
+        }
+    }
+    let mut seen = 0;
+    for row in text
+        .lines()
+        .filter(|line| line.starts_with("| ") || line.starts_with('`'))
+    {
+        let fuzzed = row.split_once("fuzz target").map(|(_, targets)| targets);
+        let quoted = |text: &str| {
+            text.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        for target in quoted(fuzzed.unwrap_or_default()) {
+            let file = root.join("fuzz/fuzz_targets").join(&target).with_extension("rs");
+            assert!(file.exists(), "no fuzz target {target}");
+        }
+        let tests = row.split_once("fuzz target").map_or(row, |(tests, _)| tests);
+        for name in quoted(tests) {
+            let named = name.matches('_').count() > 1 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            if named {
+                assert!(sources.contains(&format!("fn {name}(")), "no test {name}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "{seen} tests named");
+}
+
+/// All Rust files below a folder.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
+    files
+        .filter(|path| path.extension().is_some_and(|kind| kind == "rs"))
+        .collect()
+}

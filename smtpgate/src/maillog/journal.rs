@@ -59,8 +59,8 @@ const MATCHES: [&[&str]; 3] = [
     ],
 ];
 
-/// The fields that a line is made of.
-const FIELDS: &str = "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_COMM,_HOSTNAME";
+/// The fields that a line is made of, and who wrote it.
+const FIELDS: &str = "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_COMM,_HOSTNAME";
 
 /// What the reader starts from.
 #[derive(Clone, Debug)]

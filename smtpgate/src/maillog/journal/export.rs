@@ -3,6 +3,7 @@
 //! length (64 bits, little endian), the bytes, a line end.
 
 use std::io::{self, BufRead, Read};
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
@@ -11,6 +12,10 @@ use crate::maillog::follow::lines::Lines;
 
 /// No value is longer: journald's own limit is 768 MiB (`DATA_SIZE_MAX`, journald-native.c).
 const VALUE_MAX: u64 = 1 << 30;
+
+/// Users who log in (systemd.io/UIDS-GIDS, "Regular users"). Everybody may write to the journal, with any facility and under
+/// any name: what one of them wrote is no mail daemon's.
+const LOGIN_USERS: RangeInclusive<u32> = 1000..=60000;
 
 /// What is read of an entry. Values are cut at [`LINE_MAX`]; a field that was not there is empty.
 #[derive(Debug, Default)]
@@ -25,6 +30,8 @@ pub(super) struct Entry {
     told_pid: Vec<u8>,
     /// As journald saw it.
     pid: Vec<u8>,
+    /// Of the process that wrote it, as journald saw it.
+    user: Vec<u8>,
     message: Vec<u8>,
     /// The message was longer than is kept.
     pub(super) cut: bool,
@@ -40,10 +47,11 @@ impl Entry {
             command,
             told_pid,
             pid,
+            user,
             message,
             cut,
         } = self;
-        for field in [cursor, time, host, identifier, command, told_pid, pid, message] {
+        for field in [cursor, time, host, identifier, command, told_pid, pid, user, message] {
             field.clear();
         }
         *cut = false;
@@ -59,6 +67,7 @@ impl Entry {
             b"_COMM" => &mut self.command,
             b"SYSLOG_PID" => &mut self.told_pid,
             b"_PID" => &mut self.pid,
+            b"_UID" => &mut self.user,
             b"MESSAGE" => &mut self.message,
             _ => return None,
         })
@@ -80,7 +89,7 @@ impl Entry {
     }
 
     /// Appends the entry as a syslog daemon would have written it, on one line whatever the message holds. False when it
-    /// is no log line.
+    /// is no log line, or not a daemon's.
     pub(super) fn line(&self, lines: &mut Vec<u8>) -> bool {
         let identifier = if self.identifier.is_empty() {
             &self.command
@@ -90,7 +99,9 @@ impl Entry {
         let host = if self.host.is_empty() { b"-" } else { &self.host[..] };
         // A program's name is its own choice: with blanks in, it could look like another's.
         let word = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
-        let Some(time) = self.time().filter(|_| word(identifier) && word(host)) else {
+        let user = std::str::from_utf8(&self.user).ok().and_then(|user| user.parse().ok());
+        let daemon = !user.is_some_and(|user| LOGIN_USERS.contains(&user));
+        let Some(time) = self.time().filter(|_| daemon && word(identifier) && word(host)) else {
             return false;
         };
         let pid = [&self.told_pid, &self.pid]
@@ -195,7 +206,7 @@ mod tests {
         let long = vec![b'x'; 1 << 20];
         let head = "2026-11-24T05:33:21.000019Z mx1 ";
         type Case = (&'static str, Vec<u8>, Option<(String, bool)>);
-        let cases: [Case; 12] = [
+        let cases: [Case; 14] = [
             (
                 "syslog",
                 b"SYSLOG_IDENTIFIER=postfix/smtpd\nSYSLOG_PID=7\n_PID=8\nMESSAGE=connect from unknown[192.0.2.1]\n"
@@ -269,6 +280,16 @@ mod tests {
                 Some((format!("{head}exim: a\n"), false)),
             ),
             ("no program", b"MESSAGE=a\n".to_vec(), None),
+            (
+                "a daemon's user",
+                b"SYSLOG_IDENTIFIER=exim\n_UID=110\nMESSAGE=a\n".to_vec(),
+                Some((format!("{head}exim: a\n"), false)),
+            ),
+            (
+                "whoever types `logger -p mail.info -t exim`",
+                b"SYSLOG_IDENTIFIER=exim\n_UID=1000\nMESSAGE=a\n".to_vec(),
+                None,
+            ),
             (
                 "a name that would be a header",
                 b"SYSLOG_IDENTIFIER=a: Nov 24 05:33:21 mx1 postfix/smtpd\nMESSAGE=a\n".to_vec(),
