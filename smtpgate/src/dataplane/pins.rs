@@ -112,10 +112,12 @@ impl Number {
 
     fn parse(file: &str) -> Option<Self> {
         let (number, layout) = file.strip_prefix("gen-")?.split_once("_v")?;
-        Some(Self {
+        let read = Self {
             number: number.parse().ok()?,
             layout: layout.parse().ok()?,
-        })
+        };
+        // Spelled otherwise it is another folder than the one that would be opened, and the last number has none after it.
+        (read.file() == file && read.number < u64::MAX).then_some(read)
     }
 }
 
@@ -240,6 +242,8 @@ fn names(folder: &Path) -> Result<Vec<String>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -257,6 +261,39 @@ mod tests {
         }
         for not_ours in ["eth0", "eth0-other", ""] {
             assert_eq!(LinkPin::parse(not_ours), None, "{not_ours}");
+        }
+    }
+
+    /// Whatever an admin, or another program, left there.
+    #[test]
+    fn dataplane_pins_what_is_not_spelled_as_ours_is_no_generation() {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = Pins::at(folder.path());
+        pins.create().unwrap();
+        for not_ours in [
+            "gen-07_v1",
+            "gen-+7_v1",
+            "gen-7_v01",
+            "gen-7_v+1",
+            "gen-18446744073709551615_v1",
+            "gen-7",
+            "gen-_v",
+        ] {
+            fs::create_dir(folder.path().join(not_ours)).unwrap();
+        }
+        assert_eq!(pins.generations().unwrap(), []);
+        assert_eq!(pins.next_generation().unwrap().number, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn dataplane_pins_a_name_that_is_read_is_the_one_that_is_opened(number in "gen-[0-9+]{0,21}_v[0-9+]{0,11}", link in "[a-z0-9.:@_-]{0,15}-?(xdp|tcx|clsact)?(_l3)?") {
+            if let Some(read) = Number::parse(&number) {
+                prop_assert_eq!(read.file(), number);
+            }
+            if let Some(read) = LinkPin::parse(&link).filter(|_| !link.contains('.')) {
+                prop_assert_eq!(read.file(), link);
+            }
         }
     }
 
