@@ -4,6 +4,8 @@
 //! libFuzzer is steered by, and without a sanitizer, which would need a nightly one and could find only what is not
 //! written here: our code has no `unsafe` where it reads foreign bytes. Overflows and debug assertions are findings.
 
+mod coverage;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,6 +28,9 @@ pub(crate) struct Args {
     /// At the end, put the smallest set of inputs that reaches as much into fuzz/corpus
     #[arg(long)]
     minimize: bool,
+    /// Instead, say what of the code that a target is for the inputs that there are reach
+    #[arg(long, conflicts_with_all = ["minutes", "minimize"])]
+    coverage: bool,
 }
 
 /// An input that takes longer is a finding, in seconds.
@@ -48,6 +53,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             bail!("there is no target `{wanted}`: there are {}", targets.join(", "));
         }
         targets = vec![wanted.clone()];
+    }
+    if args.coverage {
+        for target in &targets {
+            folder("corpus", target)?;
+        }
+        let known = |target: &str| vec![tools::target().join("fuzz/corpus").join(target), seeds().join(target)];
+        return coverage::print(&targets, known);
     }
     tools::install(tools::FUZZ)?;
     let built = build()?;
