@@ -23,16 +23,24 @@ const CHOSEN: [&str; 8] = [
 /// Dovecot cuts a user name in an authentication's tag (`MAX_LOG_USERNAME_LEN`), in bytes.
 const TAG: usize = 64;
 
-/// Lines taken apart at what clients have chosen.
-static SAMPLES: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
+/// Lines taken apart at what clients have chosen: the daemon's text, and which of [`CHOSEN`] stood behind it.
+static SAMPLES: LazyLock<Vec<Vec<(String, usize)>>> = LazyLock::new(|| {
     let parts = |line: String| {
-        let marked = CHOSEN.iter().fold(line, |line, chosen| line.replace(chosen, "\0"));
-        marked.split('\0').map(str::to_owned).collect::<Vec<_>>()
+        let mark = |number: usize| char::from(u8::try_from(number).expect("there are few"));
+        let marked = CHOSEN.iter().enumerate().fold(line, |line, (number, chosen)| {
+            line.replace(chosen, &mark(number).to_string())
+        });
+        let parts = marked.split_inclusive(|char| char < mark(CHOSEN.len()));
+        let parts = parts.map(|part| match part.chars().next_back() {
+            Some(last) if last < mark(CHOSEN.len()) => (part.trim_end_matches(last).to_owned(), last as usize),
+            _ => (part.to_owned(), CHOSEN.len()),
+        });
+        parts.collect::<Vec<_>>()
     };
     sample_lines()
         .into_iter()
         .map(parts)
-        .filter(|parts| parts.len() > 1)
+        .filter(|parts| parts.iter().any(|(_, chosen)| *chosen < CHOSEN.len()))
         .collect()
 });
 
@@ -54,11 +62,12 @@ pub(crate) fn run(input: &[u8]) {
         })
         .map(|text| text.collect())
         .collect();
-    let mut texts = texts.iter().cycle();
     let mut line = String::new();
-    for (at, part) in parts.iter().enumerate() {
-        if at > 0 {
-            let text = texts.next().expect("there is one at least");
+    for (part, chosen) in parts {
+        line.push_str(part);
+        if *chosen < CHOSEN.len() {
+            // What stands in a line twice is the same.
+            let text = &texts[chosen % texts.len()];
             let most = if line.contains(" dovecot") && line.ends_with('(') {
                 TAG
             } else {
@@ -66,7 +75,6 @@ pub(crate) fn run(input: &[u8]) {
             };
             line.extend(text.chars().take(most));
         }
-        line.push_str(part);
     }
     let blamed = |address: Option<IpAddr>| address.is_none_or(|address| address == CLIENT);
     assert!(blamed(parse(line.as_bytes()).and_then(|event| event.address)), "{line}");

@@ -384,7 +384,10 @@ impl Tail {
             .retain(|reading| reading.grown.elapsed() < QUIET || reading.unread() > 0);
         if self.current.as_mut().is_some_and(Reading::peek) {
             // It was empty before, and may have been filled, copied and emptied meanwhile.
-            let newer = Self::newer(self.retired.iter(), rotated(&self.path));
+            let mut newer = Self::newer(self.retired.iter(), rotated(&self.path));
+            if let Some(current) = &self.current {
+                before_itself(current, &mut newer);
+            }
             let newer = self.take_up(newer);
             self.retired.extend(newer);
         }
@@ -488,9 +491,7 @@ impl Tail {
         });
         debug!(path = %self.path.display(), copy = copy.is_some(), "the log was emptied");
         let mut newer = files.split_off(copy.map_or(files.len(), |copy| copy + 1));
-        // When it was renamed, too, what came after it comes after it: see `switch`.
-        let itself = |file: &Rotated| matches!(&file.log, Log::Plain(reading) if reading.id == current.id);
-        newer.truncate(newer.iter().position(itself).unwrap_or(newer.len()));
+        before_itself(&current, &mut newer);
         let copy = copy.and_then(|copy| files.into_iter().nth(copy));
         let copy = copy.and_then(|file| match file.log {
             Log::Plain(reading) => Some(reading),
@@ -512,4 +513,10 @@ impl Tail {
         self.known.push(position);
         self.known.drain(..self.known.len().saturating_sub(KNOWN));
     }
+}
+
+/// When the file was renamed, too, what came after it comes after it: see [`Tail::switch`].
+fn before_itself(current: &Reading, newer: &mut Vec<Rotated>) {
+    let itself = |file: &Rotated| matches!(&file.log, Log::Plain(reading) if reading.id == current.id);
+    newer.truncate(newer.iter().position(itself).unwrap_or(newer.len()));
 }

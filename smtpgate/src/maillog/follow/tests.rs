@@ -454,6 +454,22 @@ fn maillog_follow_through_everything() {
             log.copytruncate();
             log.write(2);
         }),
+        (
+            "copytruncate while down; filled, renamed, and the next one copied before a look",
+            |log| {
+                log.copytruncate();
+                log.write(15);
+                log.stop();
+                log.copytruncate();
+                log.begin();
+                log.look();
+                log.write(5);
+                log.rename();
+                log.create();
+                log.write(1);
+                log.copytruncate();
+            },
+        ),
         ("compressed while down, killed after a part of it was read", |log| {
             log.stop();
             log.write(12_000);
