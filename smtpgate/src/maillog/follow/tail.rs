@@ -491,7 +491,9 @@ impl Tail {
         });
         debug!(path = %self.path.display(), copy = copy.is_some(), "the log was emptied");
         let mut newer = files.split_off(copy.map_or(files.len(), |copy| copy + 1));
-        before_itself(&current, &mut newer);
+        if let Some(anew) = &self.current {
+            before_itself(anew, &mut newer);
+        }
         let copy = copy.and_then(|copy| files.into_iter().nth(copy));
         let copy = copy.and_then(|file| match file.log {
             Log::Plain(reading) => Some(reading),
@@ -515,8 +517,11 @@ impl Tail {
     }
 }
 
-/// When the file was renamed, too, what came after it comes after it: see [`Tail::switch`].
+/// When the file, of which nothing was read yet, was renamed, too, what came after it comes after it: see [`Tail::switch`].
 fn before_itself(current: &Reading, newer: &mut Vec<Rotated>) {
-    let itself = |file: &Rotated| matches!(&file.log, Log::Plain(reading) if reading.id == current.id);
+    let itself = |file: &Rotated| match &file.log {
+        Log::Plain(reading) => reading.id == current.id,
+        Log::Packed(packed) => packed.head().is_ok_and(|head| current.begins_like(&head)),
+    };
     newer.truncate(newer.iter().position(itself).unwrap_or(newer.len()));
 }

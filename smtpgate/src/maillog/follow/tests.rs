@@ -561,6 +561,20 @@ fn maillog_follow_through_everything() {
                 log.write(1);
             },
         ),
+        (
+            "copytruncate, renamed twice and compressed before the next look",
+            |log| {
+                log.write(3);
+                log.copytruncate();
+                log.write(7);
+                log.rename();
+                log.create();
+                log.write(1);
+                log.rename();
+                log.pack(2);
+                log.write(1);
+            },
+        ),
         ("somebody's copy is no log", |log| {
             fs::copy(log.path(), log.sibling("bak")).unwrap();
             log.stop();
