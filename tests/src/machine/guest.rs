@@ -28,6 +28,9 @@ const SILENCE: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(900);
 /// The address in Japan that guesses passwords; both boots know it.
 const GUESSER: u16 = 66;
+/// What a new user reads, with the commands that it names.
+const README: &str = include_str!("../../../README.md");
+const CONFIG_FILE: &str = "/etc/smtpgate/config.toml";
 const CONFIG: &str = r#"
 mode = "enforce"
 
@@ -43,7 +46,7 @@ allow = ["country:JP", "private"]
 type Act = fn(&Internet) -> Result<String>;
 
 /// What the first boot does, in this order.
-pub const FIRST: [(&str, Act); 11] = [
+pub const FIRST: [(&str, Act); 12] = [
     ("mail host", mail_host),
     ("install", install),
     ("no configuration", no_configuration),
@@ -54,6 +57,7 @@ pub const FIRST: [(&str, Act); 11] = [
     ("restart", restart),
     ("killed", killed),
     ("reload", reload),
+    ("readme", readme),
     ("journal", journal),
 ];
 /// What the second does.
@@ -124,11 +128,11 @@ fn no_configuration(internet: &Internet) -> Result<String> {
     ensure!(!start.status.success(), "it started without a configuration");
     ensure!(greeted(&internet.america)?, "America is not greeted any more");
     run("smtpgate", &["setup", "--write"])?;
-    let proposed = fs::read_to_string("/etc/smtpgate/config.toml")?;
+    let proposed = fs::read_to_string(CONFIG_FILE)?;
     ensure!(proposed.contains("\nmode = \"observe\""), "it proposes:\n{proposed}");
     run("smtpgate", &["check"])?;
     // What is asked below needs to know whom it lets in.
-    fs::write("/etc/smtpgate/config.toml", CONFIG)?;
+    fs::write(CONFIG_FILE, CONFIG)?;
     run("smtpgate", &["check"])?;
     Ok(String::from_utf8_lossy(&start.stderr).into_owned())
 }
@@ -201,7 +205,7 @@ fn killed(internet: &Internet) -> Result<String> {
 
 /// A wrong configuration is refused by `systemctl reload`, and what is in force stays; a good one is taken.
 fn reload(internet: &Internet) -> Result<String> {
-    let config = Path::new("/etc/smtpgate/config.toml");
+    let config = Path::new(CONFIG_FILE);
     fs::write(config, format!("colour = \"red\"\n{CONFIG}"))?;
     let reload = output("systemctl", &["reload", "smtpgate"])?;
     ensure!(!reload.status.success(), "a wrong configuration was taken");
@@ -213,6 +217,41 @@ fn reload(internet: &Internet) -> Result<String> {
     run("systemctl", &["reload", "smtpgate"])?;
     in_force(internet)?;
     Ok(String::new())
+}
+
+/// Every `smtpgate` and `systemctl` command that the README shows, in its order, as root types it.
+fn readme(internet: &Internet) -> Result<String> {
+    fs::write("/etc/hosts.allow", "ALL: 198.51.100.0/24\n")?;
+    let shown = README.lines().filter_map(|line| line.strip_prefix("    "));
+    let shown = shown.filter(|line| line.starts_with("smtpgate ") || line.starts_with("systemctl "));
+    let mut done = 0;
+    for line in shown {
+        // The proposal is for a host without a configuration.
+        if line.starts_with("smtpgate setup") {
+            fs::remove_file(CONFIG_FILE).ok();
+        }
+        let verb = line.split_whitespace().nth(1).unwrap_or_default();
+        match verb {
+            "watch" => goes_on(line)?,
+            "top" => goes_on("TERM=linux script --quiet --return --command 'smtpgate top' /dev/null")?,
+            _ => drop(run("sh", &["-c", line])?),
+        }
+        if verb == "setup" {
+            fs::write(CONFIG_FILE, CONFIG)?;
+        }
+        done += 1;
+    }
+    ensure!(done > 20, "only {done} commands found in the README");
+    in_force(internet)?;
+    still_banned(internet)?;
+    Ok(format!("{done} commands"))
+}
+
+/// It does not end by itself.
+fn goes_on(line: &str) -> Result<()> {
+    let out = output("timeout", &["10", "sh", "-c", line])?;
+    ensure!(out.status.code() == Some(124), "{line} ended: {out:?}");
+    Ok(())
 }
 
 /// What an admin reads in the journal.
@@ -234,7 +273,7 @@ fn rebooted(internet: &Internet) -> Result<String> {
 fn remove(internet: &Internet) -> Result<String> {
     let said = run("dpkg", &["--remove", "smtpgate"])?;
     gone(internet)?;
-    for kept in ["/var/lib/smtpgate/ledger.db", "/etc/smtpgate/config.toml"] {
+    for kept in ["/var/lib/smtpgate/ledger.db", CONFIG_FILE] {
         ensure!(Path::new(kept).exists(), "{kept} was not left:\n{said}");
     }
     Ok(said)
