@@ -65,6 +65,11 @@ fn sources(number: u32, first: u32) -> impl Iterator<Item = u32> {
 }
 
 #[test]
+fn the_filter_fits_the_cache_beside_the_processor() {
+    assert_eq!(FILTER_WORDS * 8, (128 + 32) << 10, "KiB");
+}
+
+#[test]
 fn the_filter_keeps_nearly_all_strangers_from_the_tables() {
     // An interpreter has not the time.
     const BANNED: u32 = if cfg!(miri) { 1_000 } else { 100_000 };
