@@ -102,6 +102,8 @@ fn build() -> Result<PathBuf> {
             "--profile",
             "fuzz",
         ])
+        // Not the replaying one, which is built without the fuzzer that the coverage asks for.
+        .args(targets()?.iter().map(|name| format!("--bin={name}")))
         .args(["--target", &triple, "--target-dir"])
         .arg(&target);
     tools::succeed(&mut cargo)?;
