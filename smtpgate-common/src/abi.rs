@@ -6,12 +6,11 @@
 
 use crate::{
     cell::Cell,
-    front::READ_NODE,
     shared::{AtomicU8, AtomicU16, AtomicU32, AtomicU64},
 };
 
 /// Version of all shapes below.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 1;
 
 /// Gates at the most; a gate's number is its bit in a [`GateMask`].
 pub const GATES: usize = 16;
@@ -38,8 +37,6 @@ pub mod maps {
     pub const HEAD: &str = "HEAD";
     /// ARRAY of [`super::Node`], mmapable: front table of IPv4 below its root.
     pub const NODES4: &str = "NODES4";
-    /// ARRAY of [`super::Summary`], mmapable: one for each node of `NODES4`.
-    pub const SUMMARY4: &str = "SUMMARY4";
     /// ARRAY of [`super::Node`], mmapable: front table of IPv6 below its root.
     pub const NODES6: &str = "NODES6";
     /// LPM_TRIE, 4-byte network-order address to [`super::Cell`].
@@ -140,36 +137,6 @@ impl Default for Node {
     }
 }
 
-/// The codes of a node in one cache line, two bits each: those below [`crate::front::READ_NODE`] as they are, and that for
-/// all others. Of a policy with many prefixes the nodes are tens of megabytes, which no cache holds; their summaries are
-/// an eighth of it, and answer for nearly all sources.
-#[repr(C, align(64))]
-#[derive(Debug, Default)]
-pub struct Summary {
-    /// 32 codes a word, the first in the lowest bits.
-    pub words: [AtomicU64; 8],
-}
-
-impl Summary {
-    /// What stands for the code at a place.
-    #[inline(always)]
-    pub fn get(&self, byte: u8) -> u16 {
-        let word = self.words[usize::from(byte >> 5)].load(core::sync::atomic::Ordering::Relaxed);
-        (word >> ((byte & 31) * 2)) as u16 & READ_NODE
-    }
-
-    /// Takes in a code of the node, at once for any reader.
-    #[cfg(not(target_arch = "bpf"))]
-    pub fn set(&self, byte: u8, code: u16) {
-        use core::sync::atomic::Ordering::{AcqRel, Acquire};
-        let shift = (byte & 31) * 2;
-        let bits = u64::from(code.min(READ_NODE)) << shift;
-        let taken = |word: u64| Some(word & !(u64::from(READ_NODE) << shift) | bits);
-        // The closure always gives a word, so that this cannot fail.
-        let _ = self.words[usize::from(byte >> 5)].fetch_update(AcqRel, Acquire, taken);
-    }
-}
-
 /// One cache line of banned IPv4 addresses: eight words of [`crate::ban::word4`].
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
@@ -249,7 +216,6 @@ const _: () = {
     assert!(offset_of!(Head, ports) == 8 + 8 * (CLASSES + FILTER_WORDS) + 262_144);
     assert!(size_of::<Head>() == 8 + 8 * (CLASSES + FILTER_WORDS) + 327_680);
     assert!(size_of::<Node>() == 512);
-    assert!(size_of::<Summary>() == 64 && align_of::<Summary>() == 64);
     assert!(size_of::<Bucket4>() == 64 && align_of::<Bucket4>() == 64);
     assert!(size_of::<Bucket6>() == 64 && align_of::<Bucket6>() == 64);
     assert!(size_of::<Event>() == 40 && align_of::<Event>() == 8);
@@ -257,26 +223,3 @@ const _: () = {
     assert!(offset_of!(Event, gate) == 30 && offset_of!(Event, observed) == 33);
     assert!(counter_index(NO_GATE, 15, 2, true) == COUNTER_COUNT - 1);
 };
-
-#[cfg(test)]
-mod tests {
-    use super::Summary;
-    use crate::front::{ASK_TRIE, FIRST_NODE, READ_NODE};
-
-    #[test]
-    fn a_summary_has_the_first_classes_as_they_are_and_one_mark_for_all_other_codes() {
-        let summary = Summary::default();
-        let codes = [0, 1, 2, READ_NODE, ASK_TRIE, FIRST_NODE, u16::MAX];
-        let of = |byte: u8| codes[usize::from(byte) % codes.len()];
-        // Twice over, so that every place has had another code before.
-        for byte in (0..=u8::MAX).rev() {
-            summary.set(byte, of(byte.wrapping_add(1)));
-        }
-        for byte in 0..=u8::MAX {
-            summary.set(byte, of(byte));
-        }
-        for byte in 0..=u8::MAX {
-            assert_eq!(summary.get(byte), of(byte).min(READ_NODE), "{byte}");
-        }
-    }
-}

@@ -7,7 +7,7 @@ use crate::{
     ban,
     cell::Cell,
     frame::{Frame, Link, be16},
-    front::{ASK_TRIE, FIRST_NODE, READ_NODE},
+    front::{ASK_TRIE, FIRST_NODE},
     reason::{Family, Reason},
     tables::{Lookup, Tables},
     walk::{Network, Tcp, Walk, Within, ipv4, ipv6, network, within},
@@ -255,12 +255,6 @@ fn cell4<L: Lookup>(lookup: &L, address: u32) -> Cell {
                     .unwrap_or(ASK_TRIE);
             }
         };
-    }
-    if code >= FIRST_NODE {
-        match lookup.summary4(u32::from(code - FIRST_NODE), (address >> 16) as u8) {
-            Some(class) if class < READ_NODE => return lookup.class(class as u8),
-            _ => {}
-        }
     }
     step!(2);
     step!(3);

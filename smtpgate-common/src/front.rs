@@ -4,14 +4,9 @@
 //! down to the whole address: of Japan's IPv6 prefixes one in ten is longer than a /64. A code below [`ASK_TRIE`] is the number of a class, which
 //! is the answer for all addresses below; [`ASK_TRIE`] sends the reader to the LPM trie; any other code is the number of
 //! the next node plus [`FIRST_NODE`].
-//!
-//! The IPv4 nodes below the root are read through their summaries ([`crate::abi::Summary`]): the first classes to get a
-//! number are those that most addresses have.
 
 /// Ask the LPM trie: what the front table has no room for.
 pub const ASK_TRIE: u16 = 255;
-/// In the summary of a node: the code is another one, read the node.
-pub const READ_NODE: u16 = 3;
 /// Code of node number 0.
 pub const FIRST_NODE: u16 = 256;
 /// Nodes that codes can name.

@@ -30,8 +30,6 @@ pub trait Lookup {
     fn root6(&self, index: u16) -> u16;
     /// Code in an IPv4 front node.
     fn node4(&self, node: u32, byte: u8) -> Option<u16>;
-    /// What the summary of an IPv4 front node has for a code.
-    fn summary4(&self, node: u32, byte: u8) -> Option<u16>;
     /// Code in an IPv6 front node.
     fn node6(&self, node: u32, byte: u8) -> Option<u16>;
     /// Longest match, IPv4.

@@ -9,7 +9,7 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use smtpgate_common::abi::{Bucket4, Bucket6, COUNTER_COUNT, Head, Node, Summary};
+use smtpgate_common::abi::{Bucket4, Bucket6, COUNTER_COUNT, Head, Node};
 
 const SHARED: usize = BPF_F_MMAPABLE as usize;
 /// Elements are allocated as they come, and freed after a grace period: a reader never sees a place reused under it.
@@ -21,8 +21,6 @@ const ANY: usize = 2;
 pub(crate) static HEAD: Array<Head, 1, SHARED> = Array::new();
 #[btf_map]
 pub(crate) static NODES4: Array<Node, ANY, SHARED> = Array::new();
-#[btf_map]
-pub(crate) static SUMMARY4: Array<Summary, ANY, SHARED> = Array::new();
 #[btf_map]
 pub(crate) static NODES6: Array<Node, ANY, SHARED> = Array::new();
 /// The value is a [`smtpgate_common::cell::Cell`] in two halves, low one first: the kernel aligns it to four bytes only.

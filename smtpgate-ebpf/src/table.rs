@@ -12,8 +12,7 @@ use smtpgate_common::{
 };
 
 use crate::maps::{
-    BANS4, BANS4_OVER, BANS6, BANS6_EXACT, BANS6_OVER, HEAD, NODES4, NODES6, SUMMARY4, TRIE4, TRIE6, bans4_shift,
-    bans6_shift,
+    BANS4, BANS4_OVER, BANS6, BANS6_EXACT, BANS6_OVER, HEAD, NODES4, NODES6, TRIE4, TRIE6, bans4_shift, bans6_shift,
 };
 
 /// The maps, none of them looked up yet.
@@ -85,11 +84,6 @@ impl Lookup for Maps {
     #[inline(always)]
     fn node4(&self, node: u32, byte: u8) -> Option<u16> {
         Some(NODES4.get(node)?.codes[usize::from(byte)].load(Relaxed))
-    }
-
-    #[inline(always)]
-    fn summary4(&self, node: u32, byte: u8) -> Option<u16> {
-        Some(SUMMARY4.get(node)?.get(byte))
     }
 
     #[inline(always)]

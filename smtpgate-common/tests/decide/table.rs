@@ -7,7 +7,7 @@ use smtpgate_common::{
     abi::{Bucket4, Bucket6},
     ban::{filter4, filter6, word4},
     cell::Cell,
-    front::{FIRST_NODE, READ_NODE},
+    front::FIRST_NODE,
     judge,
 };
 
@@ -102,9 +102,6 @@ impl Lookup for &Table {
     }
     fn node4(&self, node: u32, byte: u8) -> Option<u16> {
         Some(self.nodes.get(&(node, byte)).copied().unwrap_or_default())
-    }
-    fn summary4(&self, node: u32, byte: u8) -> Option<u16> {
-        Some(self.node4(node, byte)?.min(READ_NODE))
     }
     fn node6(&self, node: u32, byte: u8) -> Option<u16> {
         self.node4(node, byte)

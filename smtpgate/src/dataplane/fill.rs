@@ -39,10 +39,6 @@ impl Live {
         for (to, from) in roots.chain(nodes.flat_map(|(to, from)| to.codes.iter().zip(&from.codes))) {
             to.store(from.load(Relaxed), Relaxed);
         }
-        let summaries = self.summary4.values().iter().zip(&from.summary4);
-        for (to, from) in summaries.flat_map(|(to, from)| to.words.iter().zip(&from.words)) {
-            to.store(from.load(Relaxed), Relaxed);
-        }
         for (to, from) in self.bans4.values().iter().zip(&from.bans4) {
             for (to, from) in to.words.iter().zip(&from.words) {
                 to.store(from.load(Relaxed), Relaxed);
@@ -103,10 +99,6 @@ impl Live {
             .zip(self.nodes4.values())
             .chain(to.nodes6.iter().zip(self.nodes6.values()));
         for (to, from) in roots.chain(nodes.flat_map(|(to, from)| to.codes.iter().zip(&from.codes))) {
-            to.store(from.load(Acquire), Relaxed);
-        }
-        let summaries = to.summary4.iter().zip(self.summary4.values());
-        for (to, from) in summaries.flat_map(|(to, from)| to.words.iter().zip(&from.words)) {
             to.store(from.load(Acquire), Relaxed);
         }
         for (to, from) in to.bans4.iter().zip(self.bans4.values()) {

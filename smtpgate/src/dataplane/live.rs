@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{HashMap, Map, MapData, MapError};
-use smtpgate_common::abi::{Bucket4, Bucket6, FILTER_WORDS, Head, LAYOUT, Node, Summary, maps};
+use smtpgate_common::abi::{Bucket4, Bucket6, FILTER_WORDS, Head, LAYOUT, Node, maps};
 use smtpgate_common::ban::LIFTED;
 
 use super::error::Error;
@@ -21,7 +21,6 @@ use crate::policy::{Op, Sizes};
 pub struct Live {
     pub(super) head: Shared<Head>,
     pub(super) nodes4: Shared<Node>,
-    pub(super) summary4: Shared<Summary>,
     pub(super) nodes6: Shared<Node>,
     pub(super) bans4: Shared<Bucket4>,
     pub(super) bans6: Shared<Bucket6>,
@@ -50,7 +49,6 @@ impl Live {
         Ok(Self {
             head: Shared::map(&pinned(folder, maps::HEAD)?, maps::HEAD)?,
             nodes4: Shared::map(&pinned(folder, maps::NODES4)?, maps::NODES4)?,
-            summary4: Shared::map(&pinned(folder, maps::SUMMARY4)?, maps::SUMMARY4)?,
             nodes6: Shared::map(&pinned(folder, maps::NODES6)?, maps::NODES6)?,
             bans4: Shared::map(&pinned(folder, maps::BANS4)?, maps::BANS4)?,
             bans6: Shared::map(&pinned(folder, maps::BANS6)?, maps::BANS6)?,
@@ -116,18 +114,10 @@ impl Live {
                 self.head()?.classes[usize::from(*id)].store(cell.bits(), Release);
                 Ok(())
             }
-            Op::Node4Fill(node, codes) => {
-                fill(self.nodes4.at(*node, maps::NODES4)?, codes)?;
-                let summary = self.summary4.at(*node, maps::SUMMARY4)?;
-                for (byte, code) in (0..=u8::MAX).zip(codes.iter()) {
-                    summary.set(byte, *code);
-                }
-                Ok(())
-            }
+            Op::Node4Fill(node, codes) => fill(self.nodes4.at(*node, maps::NODES4)?, codes),
             Op::Node6Fill(node, codes) => fill(self.nodes6.at(*node, maps::NODES6)?, codes),
             Op::Node4Set { node, byte, code } => {
                 self.nodes4.at(*node, maps::NODES4)?.codes[usize::from(*byte)].store(*code, Release);
-                self.summary4.at(*node, maps::SUMMARY4)?.set(*byte, *code);
                 Ok(())
             }
             Op::Node6Set { node, byte, code } => {

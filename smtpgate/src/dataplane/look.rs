@@ -117,10 +117,6 @@ impl Lookup for &Look<'_> {
         Some(self.live.nodes4.at(node, maps::NODES4).ok()?.codes[usize::from(byte)].load(Acquire))
     }
 
-    fn summary4(&self, node: u32, byte: u8) -> Option<u16> {
-        Some(self.live.summary4.at(node, maps::SUMMARY4).ok()?.get(byte))
-    }
-
     fn node6(&self, node: u32, byte: u8) -> Option<u16> {
         Some(self.live.nodes6.at(node, maps::NODES6).ok()?.codes[usize::from(byte)].load(Acquire))
     }

@@ -18,10 +18,9 @@ use crate::policy::ops::Sizes;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/smtpgate.bpf.o"));
 
 /// Maps that a generation owns. `COUNTERS` belongs to all.
-const OWN: [&str; 13] = [
+const OWN: [&str; 12] = [
     maps::HEAD,
     maps::NODES4,
-    maps::SUMMARY4,
     maps::NODES6,
     maps::TRIE4,
     maps::TRIE6,
@@ -58,7 +57,6 @@ pub(super) fn load(pins: &Pins, number: Number, sizes: &Sizes, wanted: &[&str]) 
     }
     for (map, entries) in [
         (maps::NODES4, sizes.nodes4),
-        (maps::SUMMARY4, sizes.nodes4),
         (maps::NODES6, sizes.nodes6),
         (maps::TRIE4, sizes.trie4),
         (maps::TRIE6, sizes.trie6),

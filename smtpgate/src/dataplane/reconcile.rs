@@ -42,7 +42,6 @@ pub fn drift(found: &Maps, wanted: &Maps) -> Drift {
         byte,
         code,
     }));
-    ops.extend(summaries(found, wanted));
     ops.extend(nodes(&found.nodes6, &wanted.nodes6, |node, byte, code| Op::Node6Set {
         node,
         byte,
@@ -158,30 +157,6 @@ fn nodes(found: &[Node], wanted: &[Node], set: impl Fn(u32, u8, u16) -> Op) -> V
     ops
 }
 
-/// Where a summary alone differs: the operation that sets a code sets it, too.
-fn summaries(found: &Maps, wanted: &Maps) -> Vec<Op> {
-    let mut ops = Vec::new();
-    let nodes = found.nodes4.iter().zip(&wanted.nodes4);
-    let summaries = found.summary4.iter().zip(&wanted.summary4);
-    for (node, ((node4, wanted4), (summary, wanted))) in (0..).zip(nodes.zip(summaries)) {
-        let words = summary.words.iter().zip(&wanted.words);
-        if words
-            .clone()
-            .all(|(found, wanted)| found.load(Relaxed) == wanted.load(Relaxed))
-        {
-            continue;
-        }
-        for byte in 0..=u8::MAX {
-            let code = wanted4.codes[usize::from(byte)].load(Relaxed);
-            let told = node4.codes[usize::from(byte)].load(Relaxed) != code;
-            if !told && summary.get(byte) != wanted.get(byte) {
-                ops.push(Op::Node4Set { node, byte, code });
-            }
-        }
-    }
-    ops
-}
-
 fn hash<K: Copy + Ord, V: Copy + PartialEq>(
     found: &BTreeMap<K, V>,
     wanted: &BTreeMap<K, V>,
@@ -270,19 +245,6 @@ mod tests {
             wanted.apply(&back.ops[0]);
             assert!(drift(&wanted, &found).is_none(), "{:?} mends {op:?}", back.ops[0]);
         }
-    }
-
-    #[test]
-    fn dataplane_reconcile_mends_a_summary_that_is_not_its_nodes() {
-        let (found, mut wanted) = (Maps::empty(&SIZES), Maps::empty(&SIZES));
-        let op = Op::Node4Set {
-            node: 1,
-            byte: 200,
-            code: 1,
-        };
-        wanted.apply(&op);
-        found.nodes4[1].codes[200].store(1, Relaxed);
-        assert_eq!(drift(&found, &wanted).ops, [op]);
     }
 
     #[test]

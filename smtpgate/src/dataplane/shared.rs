@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::MapData;
 use memmap2::{MmapOptions, MmapRaw};
-use smtpgate_common::abi::{Bucket4, Bucket6, Head, Node, Summary};
+use smtpgate_common::abi::{Bucket4, Bucket6, Head, Node};
 
 use super::error::{Error, because};
 
@@ -20,8 +20,6 @@ pub(super) unsafe trait Atoms: Sync {}
 unsafe impl Atoms for Head {}
 // SAFETY: 256 atomic codes; 512 bytes.
 unsafe impl Atoms for Node {}
-// SAFETY: eight atomic words; 64 bytes.
-unsafe impl Atoms for Summary {}
 // SAFETY: eight atomic words; 64 bytes.
 unsafe impl Atoms for Bucket4 {}
 // SAFETY: eight atomic words; 64 bytes.

@@ -36,7 +36,6 @@ impl Dataplane {
         let mut found = vec![
             self.of(maps::HEAD, None, 1)?,
             self.of(maps::NODES4, Some(nodes(head.root4.iter(), live.nodes4.values())), 1)?,
-            self.of(maps::SUMMARY4, None, 1)?,
             self.of(maps::NODES6, Some(nodes(head.root6.iter(), live.nodes6.values())), 1)?,
             self.of(maps::TRIE4, Some(keys(live.trie4.keys(), maps::TRIE4)?), 1)?,
             self.of(maps::TRIE6, Some(keys(live.trie6.keys(), maps::TRIE6)?), 1)?,

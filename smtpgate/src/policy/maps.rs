@@ -7,7 +7,7 @@ use std::{
 };
 
 use smtpgate_common::{
-    abi::{Bucket4, Bucket6, FILTER_WORDS, Head, Node, Summary},
+    abi::{Bucket4, Bucket6, FILTER_WORDS, Head, Node},
     ban,
     cell::Cell,
     tables::{Lookup, Tables},
@@ -26,8 +26,6 @@ pub struct Maps {
     pub head: Box<Head>,
     /// `NODES4`.
     pub nodes4: Vec<Node>,
-    /// `SUMMARY4`, as long as `NODES4`.
-    pub summary4: Vec<Summary>,
     /// `NODES6`.
     pub nodes6: Vec<Node>,
     /// `TRIE4`.
@@ -58,9 +56,6 @@ impl Maps {
             nodes4: std::iter::repeat_with(Node::default)
                 .take(sizes.nodes4 as usize)
                 .collect(),
-            summary4: std::iter::repeat_with(Summary::default)
-                .take(sizes.nodes4 as usize)
-                .collect(),
             nodes6: std::iter::repeat_with(Node::default)
                 .take(sizes.nodes6 as usize)
                 .collect(),
@@ -89,17 +84,9 @@ impl Maps {
             Op::Trie6Set(net, cell) => self.trie6.insert(from_v6(*net), *cell),
             Op::Trie6Remove(net) => self.trie6.remove(from_v6(*net)),
             Op::ClassSet(id, cell) => self.head.classes[usize::from(*id)].store(cell.bits(), Relaxed),
-            Op::Node4Fill(node, codes) => {
-                fill(&self.nodes4, *node, codes);
-                for (byte, code) in (0..=u8::MAX).zip(codes.iter()) {
-                    self.summarise(*node, byte, *code);
-                }
-            }
+            Op::Node4Fill(node, codes) => fill(&self.nodes4, *node, codes),
             Op::Node6Fill(node, codes) => fill(&self.nodes6, *node, codes),
-            Op::Node4Set { node, byte, code } => {
-                set(&self.nodes4, *node, *byte, *code);
-                self.summarise(*node, *byte, *code);
-            }
+            Op::Node4Set { node, byte, code } => set(&self.nodes4, *node, *byte, *code),
             Op::Node6Set { node, byte, code } => set(&self.nodes6, *node, *byte, *code),
             Op::Root4Set(index, code) => self.head.root4[usize::from(*index)].store(*code, Relaxed),
             Op::Root6Set(index, code) => self.head.root6[usize::from(*index)].store(*code, Relaxed),
@@ -147,12 +134,6 @@ impl Maps {
             }
             Op::FilterSet(word, bits) => self.head.filter[usize::from(*word) % FILTER_WORDS].store(*bits, Relaxed),
             Op::Observe(mask) => self.head.observe.store(*mask, Relaxed),
-        }
-    }
-
-    fn summarise(&self, node: u32, byte: u8, code: u16) {
-        if let Some(summary) = self.summary4.get(node as usize) {
-            summary.set(byte, code);
         }
     }
 
@@ -238,10 +219,6 @@ impl Lookup for &Maps {
 
     fn node4(&self, node: u32, byte: u8) -> Option<u16> {
         code(&self.nodes4, node, byte)
-    }
-
-    fn summary4(&self, node: u32, byte: u8) -> Option<u16> {
-        Some(self.summary4.get(node as usize)?.get(byte))
     }
 
     fn node6(&self, node: u32, byte: u8) -> Option<u16> {

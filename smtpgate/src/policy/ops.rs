@@ -20,7 +20,7 @@ pub enum Op {
     Node4Fill(u32, Box<[u16; 256]>),
     /// As [`Op::Node4Fill`].
     Node6Fill(u32, Box<[u16; 256]>),
-    /// Change one code of a node in use, and then what its summary has for it.
+    /// Change one code of a node in use.
     Node4Set {
         /// Number in `NODES4`.
         node: u32,
