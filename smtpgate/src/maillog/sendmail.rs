@@ -110,11 +110,11 @@ fn ruleset(message: &[u8]) -> Option<Reading<'_>> {
     let (name, rest) = split_once(text.strip_prefix(b"ruleset=")?, b", ")?;
     const MARK: &[u8] = b", relay=";
     let at = |text: &[u8]| Some(host(text)?.0);
-    let argument = rest.strip_prefix(b"arg1=").and_then(after_path);
-    // The reason repeats the argument: if what seems to be its end goes on there as it does here, it is not the end.
-    let argument = argument.filter(|behind| {
-        let path = rest.get(b"arg1=".len()..rest.len() - behind.len()).unwrap_or_default();
-        memmem::find_iter(rest, &[path, MARK].concat()).count() == 1
+    let argument = rest.strip_prefix(b"arg1=").and_then(|argument| {
+        let behind = after_path(argument)?;
+        let path = argument.strip_suffix(behind)?;
+        // The reason repeats the argument: if what seems to be its end goes on there as it does here, it is not the end.
+        (memmem::find_iter(rest, &[path, MARK].concat()).count() == 1).then_some(behind)
     });
     // Long arguments are cut in their middle (`shortenstring()`), and quotes with it.
     let cut = memmem::find(rest, b"...").is_some_and(|at| at < memmem::find(rest, MARK).unwrap_or(0));

@@ -384,12 +384,8 @@ impl Tail {
             .retain(|reading| reading.grown.elapsed() < QUIET || reading.unread() > 0);
         if self.current.as_mut().is_some_and(Reading::peek) {
             // It was empty before, and may have been filled, copied and emptied meanwhile.
-            let mut newer = Self::newer(self.retired.iter(), rotated(&self.path));
-            if let Some(current) = &self.current {
-                before_itself(current, &mut newer);
-            }
-            let newer = self.take_up(newer);
-            self.retired.extend(newer);
+            let newer = Self::newer(self.retired.iter(), rotated(&self.path));
+            self.retire_older(newer);
         }
         loop {
             let batch = self.read_retired().or_else(|| self.held.take());
@@ -490,10 +486,7 @@ impl Tail {
                 .is_some_and(|before| packed.head().is_ok_and(|head| current.stands_behind(&before, &head))),
         });
         debug!(path = %self.path.display(), copy = copy.is_some(), "the log was emptied");
-        let mut newer = files.split_off(copy.map_or(files.len(), |copy| copy + 1));
-        if let Some(anew) = &self.current {
-            before_itself(anew, &mut newer);
-        }
+        let newer = files.split_off(copy.map_or(files.len(), |copy| copy + 1));
         let copy = copy.and_then(|copy| files.into_iter().nth(copy));
         let copy = copy.and_then(|file| match file.log {
             Log::Plain(reading) => Some(reading),
@@ -504,9 +497,22 @@ impl Tail {
             }
         });
         self.retired.extend(copy);
-        let newer = self.take_up(newer);
-        self.retired.extend(newer);
+        self.retire_older(newer);
         self.let_go();
+    }
+
+    /// Takes up those of the files that came before the current one, of which nothing was read yet. When that was renamed, too,
+    /// what came after it comes after it: see [`Tail::switch`].
+    fn retire_older(&mut self, mut files: Vec<Rotated>) {
+        if let Some(current) = &self.current {
+            let itself = |file: &Rotated| match &file.log {
+                Log::Plain(reading) => reading.id == current.id,
+                Log::Packed(packed) => packed.head().is_ok_and(|head| current.begins_like(&head)),
+            };
+            files.truncate(files.iter().position(itself).unwrap_or(files.len()));
+        }
+        let older = self.take_up(files);
+        self.retired.extend(older);
     }
 
     /// Keeps in mind how far a file was read.
@@ -515,13 +521,4 @@ impl Tail {
         self.known.push(position);
         self.known.drain(..self.known.len().saturating_sub(KNOWN));
     }
-}
-
-/// When the file, of which nothing was read yet, was renamed, too, what came after it comes after it: see [`Tail::switch`].
-fn before_itself(current: &Reading, newer: &mut Vec<Rotated>) {
-    let itself = |file: &Rotated| match &file.log {
-        Log::Plain(reading) => reading.id == current.id,
-        Log::Packed(packed) => packed.head().is_ok_and(|head| current.begins_like(&head)),
-    };
-    newer.truncate(newer.iter().position(itself).unwrap_or(newer.len()));
 }
