@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use super::{
     Global, Output,
     ask::ask,
-    list::until,
-    output::{hanging, prefix, table, when},
+    output::{hanging, prefix, table, until, when},
     status::ports,
 };
 use crate::daemon::{failure::Failure, protocol::Request, report::Explanation};
@@ -76,7 +75,7 @@ pub(super) fn text(explanation: &Explanation) -> String {
             "{} since {}, until {}, by {}: {}",
             prefix(&ban.prefix),
             when(ban.since),
-            until(ban),
+            until(ban.until),
             ban.rule,
             ban.reason
         );

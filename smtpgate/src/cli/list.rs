@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use super::{
     Global, Output,
     ask::ask,
-    output::{grouped, prefix, rough, roughly_when, table},
+    output::{grouped, prefix, rough, table},
     since,
 };
 use crate::{
     daemon::{
         failure::Failure,
         protocol::{Filter, Request, Sort},
-        report::{BanState, List},
+        report::List,
     },
     sources::{Country, net},
 };
@@ -105,14 +105,10 @@ fn text(list: &List, now: Timestamp) -> String {
     text
 }
 
-pub(super) fn until(ban: &BanState) -> String {
-    ban.until.map_or_else(|| "lifted".to_owned(), roughly_when)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::report::Exception;
+    use crate::daemon::report::{BanState, Exception};
 
     #[test]
     fn list_rows_fit_a_terminal() {

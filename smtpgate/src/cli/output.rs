@@ -137,12 +137,13 @@ pub(crate) fn prefix(prefix: &ipnet::IpNet) -> String {
     }
 }
 
-/// A time in the machine's zone, to the minute.
-pub(crate) fn roughly_when(time: jiff::Timestamp) -> String {
-    jiff::tz::TimeZone::system()
-        .to_datetime(time)
-        .strftime("%F %H:%M")
-        .to_string()
+/// The end of a ban, where it has one: in the machine's zone, to the minute.
+pub(crate) fn until(end: Option<jiff::Timestamp>) -> String {
+    let zone = jiff::tz::TimeZone::system();
+    end.map_or_else(
+        || "lifted".to_owned(),
+        |end| zone.to_datetime(end).strftime("%F %H:%M").to_string(),
+    )
 }
 
 /// A time in the machine's zone, to the second.

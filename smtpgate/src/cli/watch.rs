@@ -2,8 +2,7 @@
 
 use super::{
     Global, Output,
-    list::until,
-    output::{prefix, when},
+    output::{prefix, until, when},
 };
 use crate::{
     config::{Config, Paths},
@@ -70,7 +69,7 @@ fn text(news: &News) -> String {
     match news {
         News::Refused(told) => refusal(told),
         News::Ban(ban) => {
-            let until = until(ban);
+            let until = until(ban.until);
             let who = place(prefix(&ban.prefix), ban.country.as_deref());
             format!(
                 "{}  banned        {who}  until {until}, by {}: {}",
