@@ -23,8 +23,11 @@ const CHOSEN: [&str; 8] = [
 /// Dovecot cuts a user name in an authentication's tag (`MAX_LOG_USERNAME_LEN`), in bytes.
 const TAG: usize = 64;
 
-/// Lines taken apart at what clients have chosen: the daemon's text, and which of [`CHOSEN`] stood behind it.
-static SAMPLES: LazyLock<Vec<Vec<(String, usize)>>> = LazyLock::new(|| {
+/// The daemon's text, and which of [`CHOSEN`] stood behind it, if one did.
+type Part = (String, Option<usize>);
+
+/// Lines taken apart at what clients have chosen.
+static SAMPLES: LazyLock<Vec<Vec<Part>>> = LazyLock::new(|| {
     let parts = |line: String| {
         let mark = |number: usize| char::from(u8::try_from(number).expect("there are few"));
         let marked = CHOSEN.iter().enumerate().fold(line, |line, (number, chosen)| {
@@ -32,15 +35,15 @@ static SAMPLES: LazyLock<Vec<Vec<(String, usize)>>> = LazyLock::new(|| {
         });
         let parts = marked.split_inclusive(|char| char < mark(CHOSEN.len()));
         let parts = parts.map(|part| match part.chars().next_back() {
-            Some(last) if last < mark(CHOSEN.len()) => (part.trim_end_matches(last).to_owned(), last as usize),
-            _ => (part.to_owned(), CHOSEN.len()),
+            Some(last) if last < mark(CHOSEN.len()) => (part.trim_end_matches(last).to_owned(), Some(last as usize)),
+            _ => (part.to_owned(), None),
         });
         parts.collect::<Vec<_>>()
     };
     sample_lines()
         .into_iter()
         .map(parts)
-        .filter(|parts| parts.iter().any(|(_, chosen)| *chosen < CHOSEN.len()))
+        .filter(|parts| parts.iter().any(|(_, chosen)| chosen.is_some()))
         .collect()
 });
 
@@ -65,7 +68,7 @@ pub(crate) fn run(input: &[u8]) {
     let mut line = String::new();
     for (part, chosen) in parts {
         line.push_str(part);
-        if *chosen < CHOSEN.len() {
+        if let Some(chosen) = chosen {
             // What stands in a line twice is the same.
             let text = &texts[chosen % texts.len()];
             let most = if line.contains(" dovecot") && line.ends_with('(') {
