@@ -82,16 +82,8 @@ pub(crate) fn cargo(verb: &str) -> Command {
 /// The toolchain's folder.
 pub(crate) fn sysroot() -> Result<PathBuf> {
     let mut rustc = Command::new("rustc");
-    let out = rustc
-        .current_dir(workspace())
-        .args(["--print", "sysroot"])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("rustc: cannot be started")?;
-    if !out.status.success() {
-        bail!("rustc --print sysroot: {}", out.status);
-    }
-    Ok(String::from_utf8(out.stdout)?.trim().into())
+    let said = said(rustc.current_dir(workspace()).args(["--print", "sysroot"]))?;
+    Ok(said.trim().into())
 }
 
 /// Brings the standard library for a target, if it is not there.
@@ -125,6 +117,22 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
         bail!("{}: {status}", name(command));
     }
     Ok(())
+}
+
+/// [`succeed`], for what it prints; an error has what it complained of.
+pub(crate) fn said(command: &mut Command) -> Result<String> {
+    let out = command
+        .output()
+        .with_context(|| format!("{}: cannot be started", name(command)))?;
+    if !out.status.success() {
+        bail!(
+            "{}: {}\n{}",
+            name(command),
+            out.status,
+            String::from_utf8_lossy(&out.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8(out.stdout)?)
 }
 
 fn name(command: &Command) -> String {

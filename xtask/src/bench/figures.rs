@@ -58,11 +58,14 @@ impl Figures {
         sizes
     }
 
+    /// The largest size of all.
+    pub(super) fn largest(&self) -> Size {
+        self.sizes("smtpgate").pop().unwrap_or_default()
+    }
+
     /// Sizes at which more than the gate was measured.
     pub(super) fn common_sizes(&self) -> Vec<Size> {
-        let mut sizes = self.sizes("nftables");
-        sizes.sort_unstable();
-        sizes
+        self.sizes("nftables")
     }
 
     /// A figure of a filter's rows, by its JSON pointer.

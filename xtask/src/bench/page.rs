@@ -6,9 +6,6 @@ use super::figures::{FILTERS, Figure, Figures, Size, number};
 
 const METHOD: &str = include_str!("method.md");
 
-/// The largest size, and the one that its cost is held against.
-const LARGEST: Size = (500_000, 1_000_000);
-
 /// The main table, for the terminal.
 pub(super) fn summary(figures: &Figures) -> String {
     costs(figures) + "\n" + &growth(figures)
@@ -192,16 +189,16 @@ fn loads(figures: &Figures) -> String {
 
 fn targets(figures: &Figures) -> String {
     let head = ["what", "target", "found"];
-    let base = figures.base();
+    let (base, largest) = (figures.base(), figures.largest());
     let cost = |size| figures.of("smtpgate", size, "/one_core_ns").map(|figure| figure.median);
-    let ratio = match (cost(LARGEST), cost(base)) {
+    let ratio = match (cost(largest), cost(base)) {
         (Some(large), Some(small)) => format!("{} ×", number(large / small)),
         _ => "–".to_owned(),
     };
-    let change = |name| shown(figures.change(LARGEST, name));
+    let change = |name| shown(figures.change(largest, name));
     let rows = vec![
         vec![
-            format!("flood at {} against {}", sized(LARGEST), sized(base)),
+            format!("flood at {} against {}", sized(largest), sized(base)),
             "≤ 1.5 ×".to_owned(),
             ratio,
         ],
@@ -215,7 +212,7 @@ fn targets(figures: &Figures) -> String {
             format!(
                 "{} changed prefixes into the kernel's maps, at the largest size, ms",
                 figures
-                    .change(LARGEST, "changed_prefixes")
+                    .change(largest, "changed_prefixes")
                     .map_or_else(|| "–".into(), |figure| number(figure.median))
             ),
             "≤ 50".to_owned(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::figures::Figures;
@@ -48,9 +48,9 @@ fn measure(args: &Args, file: &PathBuf) -> Result<()> {
     found["machine"] = machine()?;
     if !args.quick {
         let mut daemon = tools::with_bpffs(release.join("bench-daemon"))?;
-        found["daemon"] = json!(said(daemon.arg(&smtpgate))?.lines().collect::<Vec<_>>());
+        found["daemon"] = json!(tools::said(daemon.arg(&smtpgate))?.lines().collect::<Vec<_>>());
         let mut kinds = tools::with_bpffs(release.join("bench-testrun"))?;
-        found["kinds"] = json!(said(kinds.arg(args.rounds.to_string()))?);
+        found["kinds"] = json!(tools::said(kinds.arg(args.rounds.to_string()))?);
     }
     Ok(fs::write(file, serde_json::to_vec_pretty(&found)?)?)
 }
@@ -67,18 +67,8 @@ fn machine() -> Result<Value> {
         "processors": std::thread::available_parallelism()?,
         "model": model,
         "virtual": line("flags").is_some_and(|flags| flags.contains(" hypervisor")),
-        "nftables": said(Command::new("nft").arg("--version"))?.trim(),
-        "ipset": said(Command::new("ipset").arg("--version"))?.lines().next(),
-        "iptables": said(Command::new("iptables").arg("--version"))?.trim(),
+        "nftables": tools::said(Command::new("nft").arg("--version"))?.trim(),
+        "ipset": tools::said(Command::new("ipset").arg("--version"))?.lines().next(),
+        "iptables": tools::said(Command::new("iptables").arg("--version"))?.trim(),
     }))
-}
-
-/// What a program says, when it ends well.
-fn said(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let out = command.output().with_context(|| program.clone())?;
-    if !out.status.success() {
-        bail!("{program}: {}", String::from_utf8_lossy(&out.stderr).trim());
-    }
-    Ok(String::from_utf8(out.stdout)?)
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::tools;
@@ -52,12 +52,12 @@ struct Reached {
 
 /// Runs what is known of these targets, and prints what it reached.
 pub(super) fn print(targets: &[String], folders: impl Fn(&str) -> Vec<PathBuf>) -> Result<()> {
-    let tools = llvm()?;
+    let llvm = llvm()?;
     let folder = tools::target().join("coverage");
     let replay = build(&folder)?;
     let mut reached = Vec::new();
     for target in targets {
-        reached.push(measure(&tools, &folder, &replay, target, &folders(target))?);
+        reached.push(measure(&llvm, &folder, &replay, target, &folders(target))?);
     }
     for target in &reached {
         println!("\n{}: {} functions not reached", target.target, target.unreached.len());
@@ -105,7 +105,7 @@ fn build(folder: &Path) -> Result<PathBuf> {
     Ok(tools::target().join("debug/replay"))
 }
 
-fn measure(tools: &Path, folder: &Path, replay: &Path, target: &str, inputs: &[PathBuf]) -> Result<Reached> {
+fn measure(llvm: &Path, folder: &Path, replay: &Path, target: &str, inputs: &[PathBuf]) -> Result<Reached> {
     let wanted = FOR.iter().find(|(name, _)| *name == target);
     let (_, wanted) = wanted.with_context(|| format!("{target}: which files is it for? Say so in {}", file!()))?;
     let raw = folder.join(format!("{target}.profraw"));
@@ -117,23 +117,19 @@ fn measure(tools: &Path, folder: &Path, replay: &Path, target: &str, inputs: &[P
             .env("LLVM_PROFILE_FILE", &raw),
     )?;
     tools::succeed(
-        Command::new(tools.join("llvm-profdata"))
+        Command::new(llvm.join("llvm-profdata"))
             .args(["merge", "--sparse", "--output"])
             .arg(&profile)
             .arg(&raw),
     )?;
     fs::remove_file(&raw)?;
-    let out = Command::new(tools.join("llvm-cov"))
-        .args(["export", "--format=text", "--instr-profile"])
-        .arg(&profile)
-        .arg(replay)
-        .output()?;
-    ensure!(
-        out.status.success(),
-        "llvm-cov: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    let report: Value = serde_json::from_slice(&out.stdout).context("llvm-cov's report")?;
+    let report = tools::said(
+        Command::new(llvm.join("llvm-cov"))
+            .args(["export", "--format=text", "--instr-profile"])
+            .arg(&profile)
+            .arg(replay),
+    )?;
+    let report: Value = serde_json::from_str(&report).context("llvm-cov's report")?;
     read(target, wanted, &report["data"][0])
 }
 
