@@ -3,11 +3,8 @@
 //! aya loads what a compiler made; a measuring instrument of thirty instructions needs no compiler.
 #![allow(unsafe_code, reason = "bpf(2) takes addresses as numbers")]
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_map_type, bpf_prog_type};
@@ -185,34 +182,22 @@ pub(super) fn map(kind: bpf_map_type, value: u32, entries: u32) -> Result<OwnedF
 
 /// Replaces entry 0 of a map by a value of the map's size.
 pub(super) fn put<T: Copy>(map: &OwnedFd, value: &[T]) -> Result<()> {
-    let key = 0_u32;
-    let mut attr = zeroed();
-    attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
-    attr.__bindgen_anon_2.key = address(&raw const key);
-    attr.__bindgen_anon_2.__bindgen_anon_1.value = address(value.as_ptr());
-    bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr)
-        .map(drop)
-        .context("bpf(2): write a map")
+    first(bpf_cmd::BPF_MAP_UPDATE_ELEM, map, address(value.as_ptr())).context("bpf(2): write a map")
 }
 
 /// Reads entry 0 of a map into a value of the map's size.
 pub(super) fn get<T: Copy>(map: &OwnedFd, value: &mut [T]) -> Result<()> {
+    first(bpf_cmd::BPF_MAP_LOOKUP_ELEM, map, address(value.as_mut_ptr())).context("bpf(2): read a map")
+}
+
+/// A command on entry 0 of a map.
+fn first(command: bpf_cmd, map: &OwnedFd, value: u64) -> io::Result<()> {
     let key = 0_u32;
     let mut attr = zeroed();
     attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
     attr.__bindgen_anon_2.key = address(&raw const key);
-    attr.__bindgen_anon_2.__bindgen_anon_1.value = address(value.as_mut_ptr());
-    bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr)
-        .map(drop)
-        .context("bpf(2): read a map")
-}
-
-/// What is pinned there.
-pub(super) fn pinned(path: &Path) -> Result<OwnedFd> {
-    let name = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = zeroed();
-    attr.__bindgen_anon_4.pathname = address(name.as_ptr());
-    descriptor(bpf_cmd::BPF_OBJ_GET, &mut attr).with_context(|| path.display().to_string())
+    attr.__bindgen_anon_2.__bindgen_anon_1.value = value;
+    bpf(command, &mut attr).map(drop)
 }
 
 /// Attaches an XDP program to an interface of the calling thread's namespace, for as long as the link is open. `mode` is

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use aya::programs::Xdp;
+use aya_obj::programs::XdpAttachType;
 use smtpgate::dataplane::{Dataplane, Kernel};
 use smtpgate_common::abi::programs;
 use tempfile::TempDir;
@@ -17,6 +19,7 @@ use tempfile::TempDir;
 use super::bpf;
 use super::driver::bare_drop;
 use super::link::Link;
+use super::measure::resident;
 use super::world::{Size, World};
 use crate::lab::netns::Netns;
 
@@ -197,25 +200,14 @@ fn smtpgate(world: &World, link: &Link, tools: &Tools) -> Result<Running> {
     );
     let load = start.elapsed();
     let dataplane = Dataplane::open(&tools.pins, Kernel::probe()?)?;
+    let program = Xdp::from_pin(dataplane.program(programs::XDP)?, XdpAttachType::Interface)?;
     Ok(Running {
         load,
-        program: Some(bpf::pinned(&dataplane.program(programs::XDP)?)?),
+        program: Some(program.fd()?.as_fd().try_clone_to_owned()?),
         resident: Some(resident(id)?),
         _attached: None,
         _daemon: Some(daemon),
     })
-}
-
-/// Memory of a process that is its own and in use.
-fn resident(process: u32) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kilobytes: u64 = line
-        .and_then(|line| line.trim().strip_suffix(" kB"))
-        .context("RssAnon")?
-        .trim()
-        .parse()?;
-    Ok(kilobytes * 1024)
 }
 
 /// Gives a tool its input, in the host's namespace.

@@ -6,20 +6,21 @@
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, thread};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::bpf;
 use super::driver::only_for;
 use super::world::CLIENT;
+use crate::kernels::succeed;
 use crate::lab::netns::{End, Netns, veth};
 
 /// The mail host.
@@ -71,10 +72,10 @@ impl Link {
         for (ns, interface) in [(&host, &gated), (&client, &far)] {
             ns.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "0")?;
             // Segments of a sender that may leave them to the device do not go through the ring that the flood fills.
-            done(ns.command("ethtool").args(["-K", interface, "tso", "off"]))?;
+            succeed(ns.command("ethtool").args(["-K", interface, "tso", "off"]))?;
             // The interfaces that a sysfs shows are those of the namespace it was mounted in.
             let threaded = format!("mount -t sysfs sysfs /sys && echo 1 > /sys/class/net/{interface}/threaded");
-            done(ns.command("unshare").args(["--mount", "sh", "-c", &threaded]))?;
+            succeed(ns.command("unshare").args(["--mount", "sh", "-c", &threaded]))?;
         }
         client.ip(&format!(
             "addr add {CLIENT}/32 dev {far}\naddr add {GATEWAY}/32 dev {far}\n\
@@ -106,7 +107,7 @@ impl Link {
             let thread = receiver(interface)?;
             sched_setaffinity(Some(thread), &only(processor))?;
             let id = thread.as_raw_nonzero().to_string();
-            done(Command::new("renice").args(["-n", "-20", "-p", &id]))?;
+            succeed(Command::new("renice").args(["-n", "-20", "-p", &id]))?;
         }
         Ok(())
     }
@@ -179,23 +180,6 @@ pub(super) fn only(processor: usize) -> CpuSet {
 /// Binds the calling thread.
 pub(super) fn bind(processor: usize) -> Result<()> {
     Ok(sched_setaffinity(None, &only(processor))?)
-}
-
-/// Runs it to its end, which must be a good one.
-pub(super) fn done(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let out = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("{program}: cannot be started"))?;
-    let said = String::from_utf8_lossy(&out.stderr);
-    ensure!(
-        out.status.success(),
-        "{:?}: {}",
-        command.get_args().collect::<Vec<_>>(),
-        said.trim()
-    );
-    Ok(())
 }
 
 /// A mail server as far as a client waits for it: it greets and hangs up, on the receiving processor.

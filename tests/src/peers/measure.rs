@@ -15,8 +15,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::driver::{Driver, Sent, Way};
 use super::filters::Running;
-use super::link::{HOST, HOST_MAC, Link, RECEIVING, SENDING, bind, done};
+use super::link::{HOST, HOST_MAC, Link, RECEIVING, SENDING, bind};
 use super::world::{CLIENT, World};
+use crate::kernels::succeed;
 
 /// Rate at which nothing is lost on the way, so that frames can be counted.
 const SLOW: u32 = 20_000;
@@ -114,7 +115,7 @@ pub(super) fn latency(link: &Link, sources: &[u32], rate: u32, time: Duration) -
             bind(SENDING)?;
             // Who waits for a processor that the flood is made on would measure the flood's maker.
             let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
-            done(Command::new("chrt").args(["--fifo", "--pid", "10", &thread]))?;
+            succeed(Command::new("chrt").args(["--fifo", "--pid", "10", &thread]))?;
             waits(time)
         });
         let after = (link.received(), Instant::now());
@@ -171,11 +172,21 @@ pub(super) fn kernel_memory() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let mut bytes = 0;
     for name in ["SUnreclaim:", "VmallocUsed:", "Percpu:"] {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).context(name)?;
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        bytes += kilobytes * 1024;
+        bytes += bytes_of(&text, name)?;
     }
     Ok(bytes)
+}
+
+/// Memory of a process that is its own and in use.
+pub(super) fn resident(process: u32) -> Result<u64> {
+    bytes_of(&fs::read_to_string(format!("/proc/{process}/status"))?, "RssAnon:")
+}
+
+/// A line `NAME:  N kB` of procfs.
+fn bytes_of(text: &str, name: &'static str) -> Result<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).context(name)?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kilobytes * 1024)
 }
 
 /// As [`kernel_memory`], once what went before has been given back.
